@@ -1,0 +1,122 @@
+"""Which of the source's categories are kept, under which names and ids."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from labelferry.errors import ExportError, UsageError
+from labelferry.model import Category
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryPlan:
+    """How the source's categories become those of the schema.
+
+    Attributes:
+        categories: the schema's categories, ascending by id.
+        ids: the schema's id of every source id that is kept.
+        dropped: source ids that the user left out, with their names.
+        columns: for every source category, in order, the place of its schema category, -1 if it is left out: this
+            is how columns of probabilities are merged.
+    """
+
+    categories: tuple[Category, ...]
+    ids: dict[int, int]
+    dropped: dict[int, str]
+    columns: tuple[int, ...]
+
+
+_NAME = r'\s*(?:"([^"]+)"|([^,="]+?))\s*'
+_CLASS = re.compile(f"{_NAME}(?:={_NAME})?(?:,|$)")
+
+
+def parse_classes(text: str) -> dict[str, str]:
+    """The `--classes` option: `person,car` keeps these, `car=vehicle,truck=vehicle` renames and merges.
+
+    A name that holds a comma or an equals sign stands in double quotes: `"a, b"=c`.
+
+    Raises:
+        UsageError: the text is not of this form.
+    """
+    classes: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        match = _CLASS.match(text, at)
+        if match is None:
+            raise UsageError(f"--classes: cannot read {text[at:]!r}; write name or old=new, separated by commas")
+        old = match[1] or match[2]
+        classes[old] = match[3] or match[4] or old
+        at = match.end()
+    return classes
+
+
+def plan_categories(
+    categories: Sequence[Category], classes: Mapping[str, str] | None = None, keep_ids: bool = False
+) -> CategoryPlan:
+    """Number the kept categories 0..N-1 in the order of the source's ids, merging those of one new name.
+
+    Lightly wants ids in [0, N - 1] and probabilities in the order of the ids (see LIGHTLY_FORMAT in the docs).
+
+    Args:
+        categories: the source's categories.
+        classes: new name by old name of those to keep; None keeps all as they are.
+        keep_ids: keep the source's ids; categories that merge take the id of the first.
+
+    Raises:
+        UsageError: a class is not in the source.
+        ExportError: the source's categories contradict each other, or have ids or names that Lightly refuses.
+    """
+    _check(categories, keep_ids)
+    if classes is not None:
+        names = {category.name for category in categories}
+        for name in classes:
+            if name not in names:
+                near = difflib.get_close_matches(name, sorted(names), 3) or sorted(names)[:20]
+                raise UsageError(f"--classes: the export has no class {name!r}; it has {', '.join(near)}")
+    kept: list[Category] = []
+    place: dict[str | int, int] = {}  # by new name where classes merge, by id where they do not
+    ids: dict[int, int] = {}
+    dropped: dict[int, str] = {}
+    columns: dict[int, int] = {}
+    for category in sorted(categories):
+        name = category.name if classes is None else classes.get(category.name)
+        if name is None:
+            dropped[category.id] = category.name
+            columns[category.id] = -1
+            continue
+        key = category.id if classes is None else name
+        if key not in place:
+            place[key] = len(kept)
+            kept.append(category._replace(id=category.id if keep_ids else len(kept), name=name))
+        target = kept[place[key]]
+        if target.keypoints != category.keypoints:
+            raise UsageError(
+                f"--classes: {name!r} would merge categories with different keypoints, as {category.name!r}"
+            )
+        ids[category.id] = target.id
+        columns[category.id] = place[key]
+    return CategoryPlan(tuple(kept), ids, dropped, tuple(columns[category.id] for category in categories))
+
+
+def _check(categories: Sequence[Category], keep_ids: bool) -> None:
+    if not categories:
+        raise ExportError("the export names no category", code="no-categories")
+    seen: dict[int, str] = {}
+    for category in categories:
+        if category.id in seen:
+            raise ExportError(
+                f"two categories have the id {category.id}: {seen[category.id]!r} and {category.name!r}",
+                code="category-id-twice",
+            )
+        seen[category.id] = category.name
+        if not category.name.strip():
+            raise ExportError(f"the category with the id {category.id} has no name", code="category-name-empty")
+        if keep_ids and category.id < 0:
+            raise ExportError(
+                f"category {category.name!r} has the id {category.id}; Lightly's ids are not negative: "
+                "run without --keep-category-ids",
+                code="category-id-negative",
+            )

@@ -1,0 +1,23 @@
+"""The errors that labelferry raises on purpose: everything else is a defect."""
+
+
+class LabelferryError(Exception):
+    """Base of all of labelferry's own errors."""
+
+
+class ExportError(LabelferryError):
+    """The export is at fault: what cannot be read, where it stands, and what to do.
+
+    Raised from `get_categories`, `get_images` or `get_tasks` it ends the run; raised from `get_labels` it counts as
+    this image's error and the run goes on to find the others.
+    """
+
+    def __init__(self, message: str, *, where: str = "", code: str = "unreadable") -> None:
+        super().__init__(f"{where}: {message}" if where else message)
+        self.message = message
+        self.where = where
+        self.code = code
+
+
+class UsageError(LabelferryError):
+    """The command or the call is at fault: an unknown class, a task that the export does not hold."""

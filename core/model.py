@@ -1,0 +1,175 @@
+"""The intermediate representation: what every adapter produces and the writer consumes, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from labelferry.rle import RunLengthMask
+
+
+class TaskType(str, Enum):
+    """Lightly's five task types, by the names of its `schema.json`."""
+
+    CLASSIFICATION = "classification"
+    OBJECT_DETECTION = "object-detection"
+    KEYPOINT_DETECTION = "keypoint-detection"
+    INSTANCE_SEGMENTATION = "instance-segmentation"
+    SEMANTIC_SEGMENTATION = "semantic-segmentation"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Category(NamedTuple):
+    """A class of objects, with the id that the source gives it.
+
+    Attributes:
+        id: the source's id; ids need not be contiguous.
+        name: the source's name.
+        keypoints: names of the keypoints, in order; empty where the category has none.
+        skeleton: edges between keypoints, 1-based as in COCO.
+    """
+
+    id: int
+    name: str
+    keypoints: tuple[str, ...] = ()
+    skeleton: tuple[tuple[int, int], ...] = ()
+
+
+class Image(NamedTuple):
+    """One image, and so one prediction file. Light and picklable: it travels to a worker.
+
+    Attributes:
+        file_name: path relative to the input datasource's root, with forward slashes.
+        source: whatever the adapter's `get_labels` needs to read this image's labels without any other state:
+            the path of its label file, the bytes of its annotations. Every `pathlib.Path` that stands in it, at the
+            top or inside a tuple, is taken for a file that is read: if it changes, an interrupted run reads it anew.
+    """
+
+    file_name: str
+    source: Any = None
+
+
+class Finding(NamedTuple):
+    """Something about the export that the user must be told.
+
+    Attributes:
+        kind: `error`, what could not be read and is missing from the result; `repair`, what was changed to meet
+            Lightly's rules; `note`, what was left out because the user asked for it.
+        code: what it is, the same for all of its kind, as `box-clipped`.
+        where: file and line, or file and annotation id.
+        message: what was found, what was expected, and what to do about it.
+        count: how many objects (or lines, images, files) it stands for.
+    """
+
+    kind: Literal["error", "repair", "note"]
+    code: str
+    where: str
+    message: str
+    count: int = 1
+
+
+@dataclass(slots=True, eq=False)
+class Annotations:
+    """The labels or predictions of one image, as columns: entry i of every column belongs to object i.
+
+    A column that the source does not have is None. For classification the image is the one object.
+
+    Attributes:
+        category_ids: (N,) int64, the source's category ids.
+        size: (width, height) of the image in pixels; needed for boxes and masks.
+        boxes: (N, 4) float64, x, y, width, height in pixels; x and y of the top left corner, from the image's top
+            left corner, not clipped to the image.
+        scores: (N,) float64 in [0, 1].
+        probabilities: (N, C) float64, one column a category in the order of the adapter's `get_categories()`.
+        masks: N masks, each as large as the image.
+        keypoints: N arrays (K, 3) float64 of x, y in pixels and a score in [0, 1].
+        findings: what the adapter met while it read this image.
+        locate: tells where object i stands in the export ("labels/a.txt:3"), for messages.
+    """
+
+    category_ids: NDArray[np.int64]
+    size: tuple[int, int] | None = None
+    boxes: NDArray[np.float64] | None = None
+    scores: NDArray[np.float64] | None = None
+    probabilities: NDArray[np.float64] | None = None
+    masks: Sequence[RunLengthMask] | None = None
+    keypoints: Sequence[NDArray[np.float64]] | None = None
+    findings: list[Finding] = field(default_factory=list)
+    locate: Callable[[int], str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.category_ids)
+
+    def take(self, indices: Sequence[int]) -> Annotations:
+        """The objects at these indices, in this order."""
+        at = np.asarray(indices, np.int64)
+        locate = self.locate
+        return Annotations(
+            self.category_ids[at],
+            self.size,
+            None if self.boxes is None else self.boxes[at],
+            None if self.scores is None else self.scores[at],
+            None if self.probabilities is None else self.probabilities[at],
+            None if self.masks is None else [self.masks[i] for i in indices],
+            None if self.keypoints is None else [self.keypoints[i] for i in indices],
+            self.findings,
+            None if locate is None else lambda i: locate(indices[i]),
+        )
+
+    @classmethod
+    def empty(cls, size: tuple[int, int] | None = None, findings: Iterable[Finding] = ()) -> Annotations:
+        """An image without objects."""
+        return cls(np.zeros(0, np.int64), size, findings=list(findings))
+
+    @classmethod
+    def from_objects(cls, objects: Iterable[Object], size: tuple[int, int] | None = None) -> Annotations:
+        """The columns of a list of objects; what one object has, all must have.
+
+        Args:
+            objects: the image's objects, in order.
+            size: (width, height) of the image in pixels.
+
+        Raises:
+            ValueError: some objects have a value that others lack.
+        """
+        rows = list(objects)
+
+        def column(name: str) -> list[Any] | None:
+            values = [getattr(row, name) for row in rows]
+            missing = sum(value is None for value in values)
+            if missing == len(values):
+                return None
+            if missing:
+                raise ValueError(f"{missing} of {len(values)} objects have no {name}, the others have one")
+            return values
+
+        boxes, scores, probabilities = column("box"), column("score"), column("probabilities")
+        keypoints = column("keypoints")
+        return cls(
+            np.array([row.category_id for row in rows], np.int64),
+            size,
+            None if boxes is None else np.array(boxes, np.float64).reshape(-1, 4),
+            None if scores is None else np.array(scores, np.float64),
+            None if probabilities is None else np.array(probabilities, np.float64),
+            column("mask"),
+            None if keypoints is None else [np.array(k, np.float64).reshape(-1, 3) for k in keypoints],
+        )
+
+
+@dataclass(slots=True, frozen=True)
+class Object:
+    """One labelled or predicted object, for `Annotations.from_objects`; units as in `Annotations`."""
+
+    category_id: int
+    box: ArrayLike | None = None
+    score: float | None = None
+    probabilities: ArrayLike | None = None
+    mask: RunLengthMask | None = None
+    keypoints: ArrayLike | None = None

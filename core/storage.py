@@ -1,0 +1,105 @@
+"""Where files go: a local folder, by plain system calls."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labelferry.errors import UsageError
+
+try:
+    import fcntl
+except ImportError:  # Windows: no lock against a second run at the same time
+    fcntl = None  # type: ignore[assignment]
+
+
+def local_folder(path: str | Path) -> Path:
+    """A datasource's folder.
+
+    Raises:
+        UsageError: it is a URL, or a file.
+    """
+    if "://" in str(path):
+        raise UsageError(f"{path}: only local folders can be written so far; convert to one and copy it")
+    folder = Path(path).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"the datasource {folder} is a file; name the folder that holds, or is to hold, .lightly")
+    return folder
+
+
+def write_file(path: str, data: bytes) -> None:
+    """Write a whole file, making its folder where it lacks."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        view = memoryview(data)
+        while view:  # a write may be short
+            view = view[os.write(file, view) :]
+    finally:
+        os.close(file)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a whole file so that at any moment either the old or the new one stands there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def exchange_folders(one: Path, other: Path) -> None:
+    """Let two folders change places, on Linux and macOS in one step that cannot be seen half done."""
+    names = os.fsencode(one), os.fsencode(other)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            done = libc.renamex_np(*names, 2) == 0  # RENAME_SWAP
+        else:
+            done = libc.renameat2(-100, names[0], -100, names[1], 2) == 0  # AT_FDCWD, RENAME_EXCHANGE
+    except (AttributeError, OSError, TypeError):
+        done = False
+    if not done:
+        aside = other.with_name(f".{other.name}.old")
+        remove_folder(aside)
+        os.rename(other, aside)
+        os.rename(one, other)
+        os.rename(aside, one)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder and all that is in it; none is fine."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def try_lock(file: int) -> bool:
+    """Lock an open file until it is closed or its process ends; False if another process holds the lock."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Hold a lock on a folder; waits for another process that holds it."""
+    if fcntl is None:
+        yield
+        return
+    file = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
