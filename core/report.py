@@ -44,6 +44,13 @@ class Tally:
             own, shown = self.findings.get(key, (0, []))
             self.findings[key] = own + count, shown + examples[: EXAMPLES - len(shown)]
 
+    def take_back(self, other: Tally) -> None:
+        """Subtract what was written; findings stay."""
+        self.images -= other.images
+        self.empty_images -= other.empty_images
+        for category_id, count in other.objects.items():
+            self.objects[category_id] -= count
+
     def count(self, kind: str) -> int:
         """How many findings of one kind there are."""
         return sum(count for (of, _), (count, _) in self.findings.items() if of == kind)

@@ -1,0 +1,323 @@
+"""The command line: parses, calls, prints."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from labelferry.adapter import Adapter
+    from labelferry.report import FindingSummary, Report
+
+SHOWN = 5
+"""Examples of one kind of finding that the summary shows; `--report` has more."""
+
+
+class OnError(str, Enum):
+    """What to do about labels that cannot be read."""
+
+    fail = "fail"
+    skip = "skip"
+
+
+class Output(str, Enum):
+    """The output formats."""
+
+    lightly = "lightly"
+
+
+class Task(str, Enum):
+    """Lightly's task types; as in `labelferry.model`, which needs numpy and so is not imported for `--help`."""
+
+    classification = "classification"
+    object_detection = "object-detection"
+    keypoint_detection = "keypoint-detection"
+    instance_segmentation = "instance-segmentation"
+    semantic_segmentation = "semantic-segmentation"
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="The export: a file or a folder.", show_default=False)],
+    datasource: Annotated[
+        Path, typer.Argument(help="The folder that holds, or is to hold, .lightly.", show_default=False)
+    ],
+    from_: Annotated[
+        str, typer.Option("--from", help="Input format; see 'labelferry formats'.", show_default=False)
+    ],
+    to: Annotated[Output, typer.Option(help="Output format.")] = Output.lightly,
+    task: Annotated[
+        Task | None, typer.Option(help="Task type; by default the richest that the export holds.")
+    ] = None,
+    task_name: Annotated[
+        str | None, typer.Option(help="Name of the task; by default made of format and task type.")
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Classes to keep: 'person,car'; or to rename and merge: 'car=vehicle,truck=vehicle'."),
+    ] = None,
+    keep_category_ids: Annotated[
+        bool, typer.Option("--keep-category-ids", help="Keep the source's ids; by default they become 0..N-1.")
+    ] = False,
+    image_prefix: Annotated[
+        str, typer.Option(help="Put before every image's path, as seen from the datasource's root.")
+    ] = "",
+    score: Annotated[float, typer.Option(help="Score of labels that have none.", min=0, max=1)] = 1.0,
+    on_error: Annotated[
+        OnError,
+        typer.Option(help="What to do about labels that cannot be read: publish nothing, or leave them out."),
+    ] = OnError.fail,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat repairs as errors.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a task of this name.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes to use; by default as many as the work is worth.", min=1)
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the full report to this file, as JSON.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the full report as JSON.")] = False,
+    **options: Any,
+) -> None:
+    """Convert an export into a task of a Lightly datasource."""
+    from labelferry import pipeline
+    from labelferry.report import ConversionError
+
+    progress = _Progress(quiet)
+    try:
+        result = pipeline.convert(
+            source,
+            datasource,
+            format=from_,
+            task=None if task is None else task.value,
+            task_name=task_name,
+            classes=None if classes is None else _classes(classes),
+            keep_category_ids=keep_category_ids,
+            image_prefix=image_prefix,
+            score=score,
+            on_error=on_error.value,
+            strict=strict,
+            overwrite=overwrite,
+            workers=workers,
+            progress=progress,
+            **{name: value for name, value in options.items() if value is not None},
+        )
+    except ConversionError as error:
+        result = error.report
+    except KeyboardInterrupt:
+        progress.close()
+        _fail("interrupted; run the same command again to go on from here", 130)
+    finally:
+        progress.close()
+    if report is not None:
+        report.write_text(json.dumps(result.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if as_json:
+        print(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+    _print_report(result, quiet, sys.stderr if as_json or not result.published else sys.stdout)
+    if not result.published:
+        raise SystemExit(1)
+
+
+def _classes(text: str) -> dict[str, str]:
+    from labelferry.categories import parse_classes
+
+    return parse_classes(text)
+
+
+def formats(
+    name: Annotated[
+        str | None, typer.Argument(help="Tell all about this one.", show_default=False)
+    ] = None,
+) -> None:
+    """List the input formats, or describe one and its options."""
+    from labelferry import adapter, registry
+
+    if name is None:
+        for known in registry.format_names():
+            cls = registry.get_adapter(known)
+            print(f"{known:<12} {_first_line(cls)}\n{'':<12} {', '.join(cls.tasks)}")
+        print("\n'labelferry formats NAME' tells all about one.")
+        return
+    cls = registry.get_adapter(name)
+    print((sys.modules[cls.__module__].__doc__ or "").strip())
+    print(f"\nTasks: {', '.join(cls.tasks)}\n\nOptions of 'labelferry convert --from {name}':")
+    for option in adapter.adapter_options(cls):
+        default = "" if option.default in (None, False, ()) else f" [default: {option.default}]"
+        body = textwrap.fill(option.help + default, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        print(f"  --{option.name.replace('_', '-')}\n{body}")
+
+
+def _first_line(cls: type[Adapter]) -> str:
+    return (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").strip().partition("\n")[0]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"labelferry {version('labelferry')}")
+        raise typer.Exit
+
+
+def _labelferry(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Carry labels and predictions from any computer-vision export into a Lightly datasource."""
+
+
+def _with_format_options(format_name: str | None) -> Callable[..., None]:
+    """The convert command with the options that the format's constructor declares."""
+
+    def command(**values: Any) -> None:
+        convert(**values)
+
+    signature = inspect.signature(convert, eval_str=True)
+    parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    text = inspect.getdoc(convert) or ""
+    if format_name is None:
+        text += "\n\nEach format has options of its own: 'labelferry convert --from FORMAT --help' lists them."
+    else:
+        from labelferry.adapter import adapter_options
+        from labelferry.registry import get_adapter
+
+        for option in adapter_options(get_adapter(format_name)):
+            declared = typer.Option(
+                f"--{option.name.replace('_', '-')}" if option.type is not bool else None,
+                help=option.help,
+                rich_help_panel=f"Options of the format {format_name}",
+            )
+            parameters.append(
+                inspect.Parameter(
+                    option.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=option.default,
+                    annotation=Annotated[option.type, declared],
+                )
+            )
+    by_default = inspect.Parameter.empty
+    parameters.sort(key=lambda p: p.default is not by_default)
+    command.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[p.replace(kind=p.KEYWORD_ONLY) for p in parameters]
+    )
+    command.__doc__ = text
+    return command
+
+
+def _format_named(arguments: list[str]) -> str | None:
+    """The value of `--from`, which decides what other options there are."""
+    for here, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if here == "--from" and following:
+            return following
+        if here.startswith("--from="):
+            return here.partition("=")[2]
+    return None
+
+
+def main() -> None:
+    """The console script."""
+    from labelferry.errors import LabelferryError, UsageError
+
+    arguments = sys.argv[1:]
+    try:
+        name = _format_named(arguments) if arguments[:1] == ["convert"] else None
+        app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+        app.callback()(_labelferry)
+        app.command("convert", no_args_is_help=True)(_with_format_options(name))
+        app.command("formats")(formats)
+        app()
+    except LabelferryError as error:
+        _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except BrokenPipeError:  # the reader of our output, as `head`, has gone
+        sys.stderr.close()
+        raise SystemExit(1) from None
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"labelferry: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+class _Progress:
+    """A bar on a terminal, a line now and then elsewhere, nothing if quiet; all on stderr."""
+
+    SECONDS_BETWEEN_LINES = 10.0
+
+    def __init__(self, quiet: bool) -> None:
+        self._bar: Any = None
+        self._printed = time.monotonic()
+        self._quiet = quiet
+        if not quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("images"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._row = self._bar.add_task("reading", total=None)
+            self._bar.start()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self._bar is not None:
+            self._bar.update(self._row, description="converting", completed=done, total=total)
+        elif not self._quiet and time.monotonic() - self._printed > self.SECONDS_BETWEEN_LINES:
+            self._printed = time.monotonic()
+            print(f"{done:,}{'' if total is None else f' of {total:,}'} images", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _print_report(report: Report, quiet: bool, to: Any) -> None:
+    if report.published and not quiet:
+        place = Path(report.datasource, ".lightly", "predictions", report.task_name)
+        print(f"{report.task_type} task {report.task_name!r}, in {report.seconds:.1f} s: {place}", file=to)
+        empty = f", {report.empty_images:,} of them without objects" if report.empty_images else ""
+        resumed = f", {report.resumed_images:,} of them by an interrupted run" if report.resumed_images else ""
+        print(f"  {report.images:,} images{empty}{resumed}", file=to)
+        objects = sorted(report.objects.items(), key=lambda item: -item[1])
+        shown = ", ".join(f"{name} {count:,}" for name, count in objects[:8])
+        more = f", and {len(objects) - 8} more" if len(objects) > 8 else ""
+        print(f"  {sum(report.objects.values()):,} objects of {len(objects)} classes: {shown}{more}", file=to)
+    if not quiet:
+        _print_findings("repaired", report.repairs, to)
+        _print_findings("left out as asked", report.notes, to)
+    if report.published:
+        if not quiet or report.errors:
+            _print_findings("left out, as it cannot be read", report.errors, to)
+        return
+    _print_findings("cannot be read", report.errors, sys.stderr)
+    total = sum(finding.count for finding in report.errors)
+    if total:
+        advice = "Mend the export, or leave these out with --on-error skip."
+        print(f"labelferry: {total:,} error(s), nothing was published. {advice}", file=sys.stderr)
+    else:
+        print("labelferry: repairs are errors with --strict; nothing was published.", file=sys.stderr)
+
+
+def _print_findings(title: str, findings: list[FindingSummary], to: Any) -> None:
+    for finding in findings:
+        print(f"  {finding.count:,} {title}: {finding.code}", file=to)
+        for where, message in finding.examples[:SHOWN]:
+            print(f"      {where}: {message}" if where else f"      {message}", file=to)
+        if len(finding.examples) > SHOWN:
+            print("      ... (--report FILE lists more)", file=to)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Images as adapters need them: sizes from headers, label maps from PNGs; nothing is decoded past MAX_IMAGE_PIXELS."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelferry.errors import ExportError
+
+IMAGE_EXTENSIONS = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".gif")
+    + (".jfif", ".jpe", ".jp2", ".dng", ".mpo", ".avif", ".heic")
+)
+"""Extensions, in lower case, that mark a file in an export's folder as an image."""
+
+MAX_IMAGE_PIXELS = 89_478_485
+"""Most pixels of a mask that is decoded: Pillow's own limit, a quarter of a GiB as RGB."""
+
+_LOSSLESS = ("PNG", "BMP", "TIFF", "GIF", "PPM", "WEBP")
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """(width, height) in pixels as stored, from the header; an EXIF orientation is not applied.
+
+    Raises:
+        ExportError: it is no image that Pillow knows, or is not there.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY)
+        try:
+            head = os.pread(file, 32, 0)
+            size = None
+            if head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR":
+                size = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+            elif head[:2] == b"\xff\xd8":
+                size = _jpeg_size(file)
+        finally:
+            os.close(file)
+    except FileNotFoundError:
+        raise ExportError("the image is missing", where=str(path), code="image-missing") from None
+    if size is not None and min(size) > 0:
+        return size
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception as error:  # Pillow's decoders raise whatever they meet
+        raise _unreadable(path, error) from None
+
+
+def _jpeg_size(file: int) -> tuple[int, int] | None:
+    """The size that a JPEG's start-of-frame segment gives (ITU T.81, B.2.2)."""
+    offset = 2
+    while len(segment := os.pread(file, 9, offset)) == 9 and segment[0] == 0xFF:
+        marker = segment[1]
+        if marker in _START_OF_FRAME:
+            return int.from_bytes(segment[7:9], "big"), int.from_bytes(segment[5:7], "big")
+        if marker == 0xFF:  # a fill byte
+            offset += 1
+        elif 0xD0 <= marker <= 0xD8 or marker == 0x01:  # segments without a length
+            offset += 2
+        else:
+            offset += 2 + int.from_bytes(segment[2:4], "big")
+    return None
+
+
+def read_label_map(path: str | Path) -> NDArray[Any]:
+    """The stored values of a lossless image, unchanged.
+
+    Returns:
+        (H, W) of palette indices or grey values (bool, uint8, uint16, int32), or (H, W, 3) uint8 of RGB; alpha is
+        left out.
+
+    Raises:
+        ExportError: it cannot be decoded, is JPEG, which blurs values, or has more than MAX_IMAGE_PIXELS.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=_LOSSLESS) as image:
+            if image.width * image.height > MAX_IMAGE_PIXELS:
+                raise ExportError(
+                    f"the mask has {image.width} x {image.height} pixels, more than the {MAX_IMAGE_PIXELS:,} that are "
+                    "decoded",
+                    where=str(path),
+                    code="mask-too-large",
+                )
+            if image.mode in ("RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "PA", "La", "LA"):
+                return np.asarray(image.convert("L" if image.mode in ("LA", "La") else "RGB"))
+            return np.asarray(image)
+    except ExportError:
+        raise
+    except FileNotFoundError:
+        raise ExportError("the mask is missing", where=str(path), code="mask-missing") from None
+    except Exception as error:  # Pillow's decoders raise whatever they meet
+        raise _unreadable(path, error) from None
+
+
+def packed_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """The colours of (H, W, 3) RGB as (H, W) integers R + 256 G + 65536 B, which is also COCO panoptic's segment id."""
+    rgb = np.zeros((*pixels.shape[:2], 4), np.uint8)
+    rgb[..., :3] = pixels
+    return rgb.view("<u4")[..., 0]
+
+
+def find_files(folder: Path, extensions: frozenset[str]) -> Iterator[str]:
+    """Paths relative to the folder, with forward slashes, of all files below it with these extensions (lower case;
+    files may have them in any), sorted folder by folder; hidden files and folders are passed over."""
+    stack = [""]
+    while stack:
+        relative = stack.pop()
+        try:
+            with os.scandir(folder / relative) as entries:
+                listing = sorted((entry.name, entry.is_dir()) for entry in entries if entry.name[0] != ".")
+        except OSError as error:
+            raise ExportError(f"cannot be listed: {error.strerror}", where=str(folder / relative)) from None
+        folders = []
+        for name, is_folder in listing:
+            if is_folder:
+                folders.append(f"{relative}{name}/")
+            elif os.path.splitext(name)[1].lower() in extensions:
+                yield relative + name
+        stack += reversed(folders)
+
+
+def _unreadable(path: str | Path, error: Exception) -> ExportError:
+    from PIL import UnidentifiedImageError
+
+    text = "not an image of a known format" if isinstance(error, UnidentifiedImageError) else str(error)
+    if Path(path).suffix.lower() in (".jpg", ".jpeg"):
+        text += " (as a mask, a JPEG is refused: it does not keep values)"
+    return ExportError(f"cannot be decoded: {text}", where=str(path), code="image-broken")

@@ -1,0 +1,361 @@
+"""From an adapter to a task in a datasource: chunks of images, executors, journal, report."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import pickle
+import time
+import traceback
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from labelferry import storage
+from labelferry.adapter import Adapter, make_adapter
+from labelferry.categories import plan_categories
+from labelferry.conform import Target, conform
+from labelferry.errors import ExportError, LabelferryError, UsageError
+from labelferry.lightly import SCHEMA, encode_predictions, encode_schema, image_name, prediction_path
+from labelferry.model import Finding, Image, TaskType
+from labelferry.registry import get_adapter
+from labelferry.report import ConversionError, FindingSummary, Report, Tally
+from labelferry.task_folder import TaskFolder
+from labelferry.tasks import obtainable
+
+CHUNK = 32
+"""Images a chunk: what a worker takes at once, and what is done again after a kill."""
+
+POOL_AFTER = 1.0
+"""Seconds of work in this process before worker processes, which take a moment to start, are worth it."""
+
+Progress: TypeAlias = Callable[[int, "int | None"], None]
+"""Is told the images done so far, and how many there are, if known."""
+
+
+class ChunkResult(NamedTuple):
+    """What a worker sends back: the chunk's digest, and what it did."""
+
+    digest: str
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkJob:
+    """Reads, conforms, encodes and writes the labels of a chunk of images; runs anywhere."""
+
+    adapter: Adapter
+    target: Target
+    folder: str
+
+    def __call__(self, images: list[Image]) -> ChunkResult:
+        digest = chunk_digest(images)
+        tally = Tally()
+        written_ids: list[int] = []
+        for image in images:
+            try:
+                annotations = self.adapter.get_labels(image)
+                conformed = conform(annotations, self.target)
+                if annotations.findings:
+                    tally.add(annotations.findings)
+                if conformed is None:
+                    continue
+                path = f"{self.folder}/{prediction_path(image.file_name)}"
+                storage.write_file(path, encode_predictions(image.file_name, conformed))
+            except ExportError as error:
+                tally.add([Finding("error", error.code, error.where or image.file_name, error.message)])
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+                    raise LabelferryError(f"cannot go on: {error}") from None
+                tally.add([Finding("error", "unreadable", image.file_name, str(error))])
+            except Exception as error:
+                tally.add([Finding("error", "adapter-failed", image.file_name, _defect(error))])
+            else:
+                tally.images += 1
+                tally.empty_images += not len(conformed)
+                written_ids += conformed.category_ids.tolist()
+        for category_id in written_ids:
+            tally.objects[category_id] = tally.objects.get(category_id, 0) + 1
+        return ChunkResult(digest, tally)
+
+
+def chunk_digest(images: list[Image]) -> str:
+    """The same exactly if the images, what they carry, and every file that they name are the same."""
+    digest = hashlib.blake2b(digest_size=16)
+    for image in images:
+        digest.update(pickle.dumps(image, 5))
+        sources = image.source if isinstance(image.source, tuple) else (image.source,)
+        for source in sources:
+            if isinstance(source, Path):
+                try:
+                    stat = os.stat(source)
+                    digest.update(b"%d,%d;" % (stat.st_mtime_ns, stat.st_size))
+                except OSError:
+                    digest.update(b"none;")
+    return digest.hexdigest()
+
+
+def convert(
+    source: str | Path | Adapter,
+    datasource: str | Path,
+    *,
+    format: str | None = None,
+    task: TaskType | str | None = None,
+    task_name: str | None = None,
+    classes: Iterable[str] | Mapping[str, str] | None = None,
+    keep_category_ids: bool = False,
+    image_prefix: str = "",
+    score: float = 1.0,
+    on_error: Literal["fail", "skip"] = "fail",
+    strict: bool = False,
+    overwrite: bool = False,
+    workers: int | None = 1,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Report:
+    """Convert one export into one task of a Lightly datasource.
+
+    Args:
+        source: path of the export, or an adapter.
+        datasource: folder that holds, or is to hold, `.lightly`.
+        format: the input format's name, as `labelferry formats` lists them; not needed with an adapter.
+        task: the task type; by default the richest that the export holds.
+        task_name: the task's name; by default made of the format and the task type.
+        classes: names of the classes to keep, or new name by old name: equal new names merge.
+        keep_category_ids: keep the source's category ids; by default they become 0..N-1 in the same order.
+        image_prefix: put before every image's path, for a datasource whose root lies above the export's images.
+        score: the score of labels that have none, in [0, 1].
+        on_error: `fail` reads everything and publishes nothing if there is an error; `skip` publishes the rest.
+        strict: treat repairs as errors.
+        overwrite: replace a task of this name.
+        workers: processes to use; 1 works in this one, None decides by the work there is. Worker processes import
+            the calling script, which therefore needs `if __name__ == "__main__":`.
+        executor: any `concurrent.futures.Executor` to use instead.
+        progress: called with the images done and how many there are, if known.
+        options: the format's own options.
+
+    Raises:
+        ConversionError: the export has errors; nothing was published.
+        ExportError: the export as a whole cannot be read.
+        UsageError: the arguments are at fault.
+    """
+    started = time.monotonic()
+    if isinstance(source, Adapter):
+        if options:
+            raise UsageError(f"{', '.join(options)}: an adapter takes its options when it is made")
+        adapter = source
+        name = format or type(adapter).__module__.rpartition(".")[2]
+    else:
+        if format is None:
+            raise UsageError("say which format the export has: format=...")
+        name = format
+        adapter = make_adapter(get_adapter(name), source, options)
+    if not 0 <= score <= 1:
+        raise UsageError(f"the score {score} is not in [0, 1]")
+    if on_error not in ("fail", "skip"):
+        raise UsageError(f"on_error is 'fail' or 'skip', not {on_error!r}")
+    if strict and on_error == "skip":
+        raise UsageError("strict makes every repair an error, and on_error='skip' would then publish all the same")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers is at least 1, not {workers}")
+    folder = storage.local_folder(datasource)
+
+    wanted = _choose_task(adapter, None if task is None else _task_type(task))
+    task_name = f"{name}_{wanted}" if task_name is None else task_name
+    kept = classes if classes is None or isinstance(classes, Mapping) else {name: name for name in classes}
+    plan = plan_categories(list(adapter.get_categories()), kept, keep_category_ids)
+    target = Target(wanted, plan, score)
+    fingerprint = hashlib.blake2b(digest_size=8)
+    for part in (version("labelferry"), adapter, target, image_prefix):
+        fingerprint.update(pickle.dumps(part, 5))
+
+    with TaskFolder(folder, task_name, fingerprint.hexdigest(), overwrite) as task_folder:
+        try:
+            job = ChunkJob(adapter, target, str(task_folder.files))
+            os.makedirs(task_folder.files, exist_ok=True)
+            tally, resumed = _run(job, task_folder, image_prefix, workers, executor, progress)
+            failed = (on_error == "fail" and tally.count("error") > 0) or (strict and tally.count("repair") > 0)
+            if not failed:
+                task_folder.commit(encode_schema(wanted, plan.categories))
+        except LabelferryError:
+            task_folder.discard()
+            raise
+        if failed:
+            task_folder.discard()
+
+    def summaries(kind: str) -> list[FindingSummary]:
+        found = [(code, count, examples) for (of, code), (count, examples) in tally.findings.items() if of == kind]
+        return [FindingSummary(kind, *finding) for finding in sorted(found, key=lambda finding: -finding[1])]
+
+    report = Report(
+        format=name,
+        source=str(source) if not isinstance(source, Adapter) else type(source).__name__,
+        datasource=str(folder),
+        task_name=task_name,
+        task_type=wanted.value,
+        published=not failed,
+        images=tally.images,
+        empty_images=tally.empty_images,
+        resumed_images=resumed,
+        objects={category.name: tally.objects.get(category.id, 0) for category in plan.categories},
+        errors=summaries("error"),
+        repairs=summaries("repair"),
+        notes=summaries("note"),
+        seconds=round(time.monotonic() - started, 3),
+    )
+    if failed:
+        raise ConversionError(report)
+    return report
+
+
+def _task_type(task: TaskType | str) -> TaskType:
+    try:
+        return TaskType(task)
+    except ValueError:
+        raise UsageError(f"there is no task type {str(task)!r}; Lightly has {', '.join(TaskType)}") from None
+
+
+def _choose_task(adapter: Adapter, wanted: TaskType | None) -> TaskType:
+    """The task type to make; tells the adapter which of those that it holds it is made of."""
+    sources = obtainable(adapter.get_tasks())
+    if wanted is None:
+        wanted = next(iter(sources))
+    elif wanted not in sources:
+        raise UsageError(f"the export holds no {wanted}; it holds {', '.join(sources)}")
+    adapter.task = sources[wanted]
+    # boxes alone are cheaper to read than masks, where the adapter can do that
+    if wanted is TaskType.OBJECT_DETECTION and TaskType.OBJECT_DETECTION in adapter.tasks:
+        adapter.task = wanted
+    return wanted
+
+
+def _run(
+    job: ChunkJob,
+    task_folder: TaskFolder,
+    image_prefix: str,
+    workers: int | None,
+    executor: Executor | None,
+    progress: Progress | None,
+) -> tuple[Tally, int]:
+    """Every image through the job; returns the whole run's tally, and how many images a killed run had done."""
+    tally = Tally()
+    total = job.adapter.count_images()
+    resumed = done = 0
+    stems = array("q")  # 8 bytes an image, to find those that would share a file
+
+    def chunks() -> Iterator[list[Image]]:
+        nonlocal resumed, done
+        images = _named_images(job.adapter, image_prefix, stems, tally)
+        while chunk := list(islice(images, CHUNK)):
+            if task_folder.finished and (known := task_folder.finished.get(chunk_digest(chunk))):
+                earlier = Tally.from_json(known)
+                tally.merge(earlier)
+                resumed += earlier.images
+                done += len(chunk)
+            else:
+                yield chunk
+
+    for chunk, result in _results(job, chunks(), workers, executor):
+        task_folder.note(result.digest, result.tally.to_json())
+        tally.merge(result.tally)
+        done += len(chunk)
+        if progress:
+            progress(done, total)
+    tally.add(job.adapter.findings)
+    _leave_out_collisions(job, image_prefix, stems, tally)
+    return tally, resumed
+
+
+def _named_images(adapter: Adapter, prefix: str, stems: array[int], tally: Tally) -> Iterator[Image]:
+    """The adapter's images under the names that the datasource knows them by."""
+    for image in adapter.get_images():
+        try:
+            name = image_name(image.file_name, prefix)
+        except ExportError as error:
+            tally.add([Finding("error", error.code, image.file_name, error.message)])
+            continue
+        stem = prediction_path(name)
+        if stem == SCHEMA:
+            text = f"its prediction file would be the task's {SCHEMA}; rename the image"
+            tally.add([Finding("error", "name-collision", name, text)])
+            continue
+        stems.append(hash(stem))
+        yield image if name == image.file_name else image._replace(file_name=name)
+
+
+def _leave_out_collisions(job: ChunkJob, prefix: str, stems: array[int], tally: Tally) -> None:
+    """Images that differ only in extension, or have one name, share a prediction file: none of them has one."""
+    hashes = np.sort(np.frombuffer(stems, np.int64))
+    if not (twice := set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())):
+        return
+    found = job.adapter.findings
+    job.adapter.findings = []  # the second walk over the images finds them again
+    sharing: dict[str, list[Image]] = {}
+    for image in _named_images(job.adapter, prefix, array("q"), Tally()):
+        path = prediction_path(image.file_name)
+        if hash(path) in twice:
+            sharing.setdefault(path, []).append(image)
+    job.adapter.findings = found
+    for path, images in sharing.items():
+        if len(images) > 1:
+            names = ", ".join(image.file_name for image in images[:3])
+            text = f"{len(images)} images ({names}) would share the prediction file {path}; rename them"
+            tally.add([Finding("error", "name-collision", images[0].file_name, text, len(images))])
+            tally.take_back(job(images).tally)
+            Path(job.folder, path).unlink(missing_ok=True)
+
+
+def _results(
+    job: ChunkJob, chunks: Iterator[list[Image]], workers: int | None, executor: Executor | None
+) -> Iterator[tuple[list[Image], ChunkResult]]:
+    """The result of every chunk, in order, from this process, from worker processes or from an executor."""
+    if executor is not None:
+        yield from _from_executor(job, chunks, executor, 64)
+        return
+    if workers is None:
+        workers = os.cpu_count() or 1
+        begun = time.monotonic()
+        for chunk in chunks:
+            yield chunk, job(chunk)
+            if workers > 1 and time.monotonic() - begun > POOL_AFTER:
+                break
+        else:
+            return
+    if workers == 1:
+        for chunk in chunks:
+            yield chunk, job(chunk)
+        return
+    from labelferry.workers import worker_pool
+
+    with worker_pool(workers, type(job.adapter).__module__) as pool:
+        yield from _from_executor(job, chunks, pool, 4 * workers)
+
+
+def _from_executor(
+    job: ChunkJob, chunks: Iterator[list[Image]], executor: Executor, ahead: int
+) -> Iterator[tuple[list[Image], ChunkResult]]:
+    """The chunks' results in order, with at most `ahead` chunks under way, so that memory stays flat."""
+    waiting: deque[tuple[list[Image], Future[ChunkResult]]] = deque()
+    for chunk in chunks:
+        waiting.append((chunk, executor.submit(job, chunk)))
+        if len(waiting) >= ahead:
+            oldest, future = waiting.popleft()
+            yield oldest, future.result()
+    for oldest, future in waiting:
+        yield oldest, future.result()
+
+
+def _defect(error: Exception) -> str:
+    """An unforeseen error in one line, with the place in the code where it arose."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} (at {Path(frame.filename).name}:{frame.lineno}, a defect of the adapter)"
