@@ -151,7 +151,6 @@ class Coco(Adapter):
         self.images = images
         self.masks = masks
         self._is_results = False
-        self._is_panoptic = False
         self._file: _File | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -291,6 +290,7 @@ class Coco(Adapter):
             content = _parse(self.path)
             if isinstance(content, list):
                 self._is_results = True
+                annotations = content
                 if self.dataset is None:
                     raise ExportError(
                         "a results file, a bare list without images and categories; name the COCO file that has them "
@@ -298,27 +298,18 @@ class Coco(Adapter):
                         where=str(self.path),
                         code="results-without-dataset",
                     )
-                annotations = content
-                base = _parse(self.dataset)
-                if isinstance(base, list):
-                    raise ExportError("a bare list; --dataset needs images and categories", where=str(self.dataset))
+            elif content.annotations is UNSET:
+                raise ExportError("no 'annotations' in it; is it a COCO file?", where=str(self.path))
             else:
-                base = content
-                annotations = base.annotations or []
-                if base.annotations is UNSET:
-                    raise ExportError("no 'annotations' in it; is it a COCO file?", where=str(self.path))
-                if self.dataset is not None:
-                    base = _parse(self.dataset)  # type: ignore[assignment]
-            for key in ("images", "categories"):
-                if getattr(base, key) is UNSET:
-                    raise ExportError(f"no {key!r} in it; is it a COCO file?", where=str(self.dataset or self.path))
-            self._file = self._sort(base.images or [], annotations or [], base.categories or [])
-            self._is_panoptic = self._file.panoptic
+                annotations = content.annotations
+            base = content if self.dataset is None else _parse(self.dataset)
+            if isinstance(base, list) or base.images is UNSET or base.categories is UNSET:
+                text = "it needs both 'images' and 'categories'; is it a COCO dataset file?"
+                raise ExportError(text, where=str(self.dataset or self.path))
+            self._file = self._sort(base.images, annotations, base.categories)
         return self._file
 
-    def _sort(
-        self, images: list[_Image], annotations: list[Raw], categories: Sequence[_Category]
-    ) -> _File:
+    def _sort(self, images: list[_Image], annotations: list[Raw], categories: Sequence[_Category]) -> _File:
         """Every annotation to its image, and what the file holds."""
         findings: list[Finding] = []
         images = self._unambiguous(images, findings)
@@ -352,14 +343,12 @@ class Coco(Adapter):
         for code, count in (("unknown-image", unknown), ("broken-annotation", broken)):
             if count > NAMED:
                 findings.append(Finding("error", code, str(self.path), "and more of the same", count - NAMED))
-        tasks: tuple[TaskType, ...] = (TaskType.OBJECT_DETECTION,)
+        tasks: tuple[TaskType, ...] = () if panoptic else (TaskType.OBJECT_DETECTION,)
         if masks or panoptic:
-            tasks = (TaskType.INSTANCE_SEGMENTATION, *tasks) if not panoptic else (TaskType.INSTANCE_SEGMENTATION,)
+            tasks = (TaskType.INSTANCE_SEGMENTATION, *tasks)
         if keypoints:
             tasks = (TaskType.KEYPOINT_DETECTION, *tasks)
-        known = [
-            Category(c.id, c.name, tuple(c.keypoints or ()), tuple(c.skeleton or ())) for c in categories
-        ]
+        known = [Category(c.id, c.name, tuple(c.keypoints or ()), tuple(c.skeleton or ())) for c in categories]
         return _File(images, annotations, known, place, tasks, findings, panoptic)
 
     def _unambiguous(self, images: list[_Image], findings: list[Finding]) -> list[_Image]:
@@ -453,7 +442,7 @@ def _with_keypoints(
             annotations.findings.append(Finding("error", "broken-keypoints", locate(i), text))
             continue
         points = np.array(o.keypoints).reshape(-1, 3)
-        if not is_results or set(points[:, 2].tolist()) <= {0, 1, 2} and points[:, 2].max() == 2:
+        if not is_results or (set(points[:, 2].tolist()) <= {0, 1, 2} and points[:, 2].max() == 2):
             points[:, 2] /= 2
         kept.append(i)
         keypoints.append(points)

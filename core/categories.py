@@ -82,11 +82,11 @@ def plan_categories(
     dropped: dict[int, str] = {}
     columns: dict[int, int] = {}
     for category in sorted(categories):
-        name = category.name if classes is None else classes.get(category.name)
-        if name is None:
+        if classes is not None and category.name not in classes:
             dropped[category.id] = category.name
             columns[category.id] = -1
             continue
+        name = category.name if classes is None else classes[category.name]
         key = category.id if classes is None else name
         if key not in place:
             place[key] = len(kept)

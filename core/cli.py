@@ -50,13 +50,9 @@ def convert(
     datasource: Annotated[
         Path, typer.Argument(help="The folder that holds, or is to hold, .lightly.", show_default=False)
     ],
-    from_: Annotated[
-        str, typer.Option("--from", help="Input format; see 'labelferry formats'.", show_default=False)
-    ],
+    from_: Annotated[str, typer.Option("--from", help="Input format; see 'labelferry formats'.", show_default=False)],
     to: Annotated[Output, typer.Option(help="Output format.")] = Output.lightly,
-    task: Annotated[
-        Task | None, typer.Option(help="Task type; by default the richest that the export holds.")
-    ] = None,
+    task: Annotated[Task | None, typer.Option(help="Task type; by default the richest that the export holds.")] = None,
     task_name: Annotated[
         str | None, typer.Option(help="Name of the task; by default made of format and task type.")
     ] = None,
@@ -131,9 +127,7 @@ def _classes(text: str) -> dict[str, str]:
 
 
 def formats(
-    name: Annotated[
-        str | None, typer.Argument(help="Tell all about this one.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="Tell all about this one.", show_default=False)] = None,
 ) -> None:
     """List the input formats, or describe one and its options."""
     from labelferry import adapter, registry

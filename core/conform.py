@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +78,7 @@ def conform(annotations: Annotations, target: Target) -> Annotations | None:
     return annotations
 
 
-def _report(
-    annotations: Annotations, kind: str, code: str, which: Bools, message: str | Callable[[int], str]
-) -> None:
+def _report(annotations: Annotations, kind: str, code: str, which: Bools, message: str | Callable[[int], str]) -> None:
     """One finding for all of the image's objects that it is true of, told of the first."""
     first = int(which.argmax())
     text = message if isinstance(message, str) else message(first)
@@ -164,13 +163,14 @@ def _conform_boxes(annotations: Annotations, size: tuple[int, int], needed: bool
     negative = ~broken & ((w < 0) | (h < 0))
     outside = (x >= width) | (y >= height) | ((x < 0) & (right <= 0)) | ((y < 0) & (bottom <= 0))
     outside &= ~broken & ~negative
-    for kind, code, which, text in (
-        ("error", "box-not-finite", broken, "the box {} holds a number that is not finite"),
-        ("error", "box-negative-size", negative, "the box {} has a negative width or height"),
-        ("repair", "box-outside", outside, f"the box {{}} lies outside the {width} x {height} image; dropped"),
-    ):
+    refused: list[tuple[str, str, Any, str]] = [
+        ("error", "box-not-finite", broken, "holds a number that is not finite"),
+        ("error", "box-negative-size", negative, "has a negative width or height"),
+        ("repair", "box-outside", outside, f"lies outside the {width} x {height} image; dropped"),
+    ]
+    for kind, code, which, fault in refused:
         if which.any():
-            _report(annotations, kind, code, which, lambda i, text=text: text.format(box(i)))  # type: ignore[misc]
+            _report(annotations, kind, code, which, f"the box {box(int(which.argmax()))} {fault}")
     bad = broken | negative | outside
     left, top = np.maximum(x, 0), np.maximum(y, 0)
     over = np.stack((-x, -y, right - width, bottom - height))
@@ -234,7 +234,7 @@ def _conform_masks(annotations: Annotations, size: tuple[int, int]) -> Annotatio
 
 
 def _conform_keypoints(annotations: Annotations, plan: CategoryPlan) -> Annotations:
-    """As many as the category names, finite, with scores in [0, 1]."""
+    """As many as the category names, finite, with scores in [0, 1] and coordinates >= 0, as Lightly's models want."""
     if annotations.keypoints is None:
         if len(annotations):
             raise ExportError("the adapter gives no keypoints", code="no-keypoints")
@@ -249,16 +249,22 @@ def _conform_keypoints(annotations: Annotations, plan: CategoryPlan) -> Annotati
             return f"{len(points)} keypoints, the category names {names[ids[i]]}"
         if not np.isfinite(points).all():
             return "a keypoint holds a number that is not finite"
-        if len(points) and not (0 <= points[:, 2].min() and points[:, 2].max() <= 1):
+        if len(points) and not (points[:, 2].min() >= 0 and points[:, 2].max() <= 1):
             return "a keypoint has a score outside of [0, 1]"
         return ""
 
     faults = [fault(i) for i in range(len(ids))]
-    if not any(faults):
-        return annotations
-    bad = np.array([bool(text) for text in faults])
-    _report(annotations, "error", "broken-keypoints", bad, lambda i: faults[i])
-    return _without(annotations, bad)
+    if any(faults):
+        bad = np.array([bool(text) for text in faults])
+        _report(annotations, "error", "broken-keypoints", bad, lambda i: faults[i])
+        annotations = _without(annotations, bad)
+    keypoints = annotations.keypoints or ()
+    over = np.array([bool((points < 0).any()) for points in keypoints], np.bool_)
+    if over.any():
+        text = "a keypoint lies left of or above the image; moved to its edge"
+        _report(annotations, "repair", "keypoint-clipped", over, text)
+        annotations.keypoints = [np.maximum(points, 0) for points in keypoints]
+    return annotations
 
 
 def _conform_scores(annotations: Annotations, default: float) -> Annotations:
@@ -276,8 +282,10 @@ def _conform_scores(annotations: Annotations, default: float) -> Annotations:
             "error",
             "score-out-of-range",
             ~rounded,
-            lambda i: f"the score {scores[i]:.6g} is not in [0, 1]"
-            + ("; is it a percentage?" if 1 < scores[i] <= 100 else ""),
+            lambda i: (
+                f"the score {scores[i]:.6g} is not in [0, 1]"
+                + ("; is it a percentage?" if 1 < scores[i] <= 100 else "")
+            ),
         )
     over = rounded & ((scores < 0) | (scores > 1))
     if over.any():

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from labelferry.errors import ExportError
 
 IMAGE_EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".gif")
-    + (".jfif", ".jpe", ".jp2", ".dng", ".mpo", ".avif", ".heic")
+    f".{extension}"
+    for extension in "jpg jpeg jpe jfif png bmp tif tiff webp gif ppm pgm pbm pnm jp2 dng mpo avif heic".split(" ")
 )
 """Extensions, in lower case, that mark a file in an export's folder as an image."""
 

@@ -48,7 +48,7 @@ def image_name(name: str, prefix: str = "") -> str:
             name.encode()
         except UnicodeEncodeError:
             raise ExportError(f"the image name {name!r} is not Unicode; rename the file", code="file-name") from None
-    if name.startswith("/") or "/." in name or "//" in name or name.startswith(".") or name.endswith("/"):
+    if name.startswith(("/", ".")) or "/." in name or "//" in name or name.endswith("/"):
         parts = [part for part in name.split("/") if part not in ("", ".")]
         absolute = name.startswith("/")
         name = "/".join(parts)

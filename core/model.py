@@ -56,7 +56,8 @@ class Image(NamedTuple):
     source: Any = None
 
 
-class Finding(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Finding:
     """Something about the export that the user must be told.
 
     Attributes:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,7 @@ MAX_PIXELS = 2**40
 """Most pixels a mask may claim. Run lengths need no memory per pixel, but their sums must stay exact."""
 
 MAX_PERIMETER = 4_000_000
-"""Longest outline, in pixels, of one image's polygons: pycocotools rasterises an outline in memory that grows with it."""
+"""Longest outline, in pixels, of one image's polygons: pycocotools takes memory for every step of an outline."""
 
 MAX_RUNS = 2**24
 """Most runs of one mask. Stripes that take a few bytes as column-major counts may take gigabytes row-major."""
@@ -110,7 +110,8 @@ class RunLengthMask:
         )
 
 
-class MaskProblem(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MaskProblem:
     """Why a segmentation is not, or not wholly, a mask; `fatal` if there is no mask at all."""
 
     index: int
@@ -191,9 +192,7 @@ def masks_from_coco(
     problems: list[MaskProblem] = []
     if not 0 < height * width <= MAX_PIXELS:
         fault = f"the image is said to have {width} x {height} pixels"
-        return [None] * len(segmentations), [
-            MaskProblem(i, "image-size", fault) for i in range(len(segmentations))
-        ]
+        return [None] * len(segmentations), [MaskProblem(i, "image-size", fault) for i in range(len(segmentations))]
     counts: dict[int, Int64] = {}  # column-major, by index
     compressed: dict[int, bytes] = {}
     polygons: dict[int, list[Any]] = {}
@@ -365,8 +364,8 @@ def _row_major(columns: Sequence[Int64], height: int, width: int) -> list[RunLen
             borders.append(np.minimum(wrapped, height) + offset)
         if len(wrapped) % 2:  # the last column begins inside the mask
             borders.append(np.array([offset + 1]))
-    small = len(columns) * pixels < 2**31
-    border = np.concatenate(borders).astype(np.int32 if small else np.int64)  # half the bytes to sort and divide
+    small = len(columns) * pixels < 2**31  # half the bytes to sort and divide
+    border: NDArray[np.signedinteger[Any]] = np.concatenate(borders).astype(np.int32 if small else np.int64)
     border.sort()
     starts = border[0::2]
     lengths = border[1::2] - starts
@@ -387,9 +386,7 @@ def _row_major(columns: Sequence[Int64], height: int, width: int) -> list[RunLen
     bounds.sort()
     counts = bounds[1:] - bounds[:-1]
     ends = (np.bincount(indices, minlength=len(columns)) + 1).cumsum().tolist()
-    return [
-        RunLengthMask(counts[lo:hi], height, width) for lo, hi in zip([0, *ends[:-1]], ends, strict=True)
-    ]
+    return [RunLengthMask(counts[lo:hi], height, width) for lo, hi in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def _ends(flips: Int64, pixels: int) -> Int64:
