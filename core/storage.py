@@ -47,9 +47,8 @@ def write_file(path: str, data: bytes) -> None:
         os.close(file)
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a whole file so that at any moment either the old or the new one stands there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+def replace_file(path: Path, data: bytes, temporary: Path) -> None:
+    """Write a whole file, first as `temporary`, so that at any moment either the old or the new one stands there."""
     with open(temporary, "wb") as file:
         file.write(data)
         file.flush()

@@ -21,7 +21,7 @@ from labelferry import storage
 from labelferry.errors import LabelferryError, UsageError
 from labelferry.lightly import SCHEMA, TASKS, check_task_name
 
-_COMMIT = {"commit": True}
+_COMMIT = b'{"commit":true}\n'
 
 
 class TaskFolder:
@@ -51,7 +51,6 @@ class TaskFolder:
         self._place = self._predictions / name
         self._staging = self._place.with_name(f".{self._place.name}.{fingerprint}.partial")
         self.files = self._staging / "task"
-        self._committing = False
         tasks = self._tasks()
         for other in tasks:
             if other.startswith(name + "/") or name.startswith(other + "/"):
@@ -64,9 +63,8 @@ class TaskFolder:
             raise UsageError(f"cannot write to the datasource: {error}") from None
         try:
             self._lock()
-            self._read_journal()
-            exists = self._place.exists() or name in tasks
-            if exists and not overwrite and not (self._committing and not self.files.exists()):
+            own = self._recover(name in tasks)
+            if (self._place.exists() or name in tasks) and not overwrite and not own:
                 self._remove_staging()
                 raise UsageError(
                     f"the task {name!r} exists in {self._predictions}; add --overwrite to replace it, "
@@ -90,18 +88,17 @@ class TaskFolder:
 
     def commit(self, schema: bytes) -> None:
         """Publish the task: `schema.json`, the folder, `tasks.json`, in this order."""
-        if not self._committing:
-            storage.write_file(str(self.files / SCHEMA), schema)
-            os.write(self._journal, orjson.dumps(_COMMIT) + b"\n")
-        if self.files.exists():
-            if self._place.exists():
-                storage.exchange_folders(self.files, self._place)
-            else:
-                os.rename(self.files, self._place)
+        storage.write_file(str(self.files / SCHEMA), schema)
+        os.write(self._journal, _COMMIT)
+        if self._place.exists():
+            storage.exchange_folders(self.files, self._place)
+        else:
+            os.rename(self.files, self._place)
         with storage.locked_folder(self._predictions):
             tasks = self._tasks()
             if self.name not in tasks:
-                storage.replace_file(self._predictions / TASKS, orjson.dumps([*tasks, self.name]))
+                content = orjson.dumps([*tasks, self.name])
+                storage.replace_file(self._predictions / TASKS, content, self._staging / TASKS)
         storage.remove_folder(self._staging)
 
     def discard(self) -> None:
@@ -129,23 +126,27 @@ class TaskFolder:
             finally:
                 os.close(file)
 
-    def _read_journal(self) -> None:
-        with open(self._staging / "journal", "rb") as journal:
-            for line in journal:
+    def _recover(self, listed: bool) -> bool:
+        """Take up what a killed run has left; True if the task in place, though complete, is that run's own."""
+        journal = (self._staging / "journal").read_bytes()
+        if _COMMIT not in journal:
+            for line in journal.splitlines():
                 try:
                     entry = orjson.loads(line)
-                except orjson.JSONDecodeError:  # the line that was being written when the run was killed
+                except orjson.JSONDecodeError:  # the line that was being written
                     os.write(self._journal, b"\n")
                     break
-                if entry == _COMMIT:
-                    self._committing = True
-                else:
-                    self.finished[entry["chunk"]] = entry["result"]
-        if self._committing and self.files.exists():
-            # Killed between the journal's last word and the removal of what was replaced: which one is not known.
-            storage.remove_folder(self.files)
-            os.ftruncate(self._journal, 0)
-            self._committing, self.finished = False, {}
+                self.finished[entry["chunk"]] = entry["result"]
+            return False
+        moved = not self.files.exists()
+        if moved and not listed:  # killed between the folder's move and tasks.json: as if it had not moved
+            os.rename(self._place, self.files)
+            os.ftruncate(self._journal, journal.index(_COMMIT))
+            return self._recover(listed)
+        # Killed while the old folder was being exchanged or removed (is `files` the old or the new one?), or after all.
+        storage.remove_folder(self.files)
+        os.ftruncate(self._journal, 0)
+        return moved
 
     def _remove_staging(self) -> None:
         storage.remove_folder(self._staging)
