@@ -26,6 +26,8 @@ EDGE_TOLERANCE = 1e-6
 SUM_TOLERANCE = 1e-6
 """How far probabilities may be from summing to 1 and count as doing so."""
 
+_LEAST = np.array([0.0, 0.0, 1.0, 1.0])  # of x, y, width, height
+
 ROUNDING = 1e-2
 """How far probabilities may be from summing to 1 and still be rounded, not wrong."""
 
@@ -147,14 +149,14 @@ def _conform_boxes(annotations: Annotations, size: tuple[int, int], needed: bool
         annotations.boxes = _boxes_of_shapes(annotations)
     width, height = size
     boxes = annotations.boxes
+    # the usual case, and the reason why no more than this is done for it; True also says that all numbers are finite
+    with np.errstate(invalid="ignore", over="ignore"):
+        within = boxes[:, :2] + boxes[:, 2:] <= (width + EDGE_TOLERANCE, height + EDGE_TOLERANCE)
+    if within.all() and (boxes >= _LEAST).all():
+        return annotations
     x, y, w, h = boxes.T
     with np.errstate(invalid="ignore", over="ignore"):
         right, bottom = x + w, y + h
-    # True also says that nothing is NaN or infinite
-    fine = (x >= 0) & (y >= 0) & (w >= 1) & (h >= 1)
-    fine &= (right <= width + EDGE_TOLERANCE) & (bottom <= height + EDGE_TOLERANCE)
-    if fine.all():
-        return annotations
 
     def box(i: int) -> str:
         return "[" + ", ".join(f"{value:.10g}" for value in boxes[i]) + "]"
@@ -271,7 +273,8 @@ def _conform_scores(annotations: Annotations, default: float) -> Annotations:
     """In [0, 1]; the default where the source has none."""
     scores = annotations.scores
     if scores is None:
-        annotations.scores = np.full(len(annotations), default)
+        annotations.scores = np.empty(len(annotations))
+        annotations.scores.fill(default)
         return annotations
     if ((scores >= 0) & (scores <= 1)).all():
         return annotations

@@ -5,7 +5,6 @@ Source of every rule: https://docs.lightly.ai/docs/prediction-format, and the mo
 
 from __future__ import annotations
 
-import os.path
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -65,7 +64,9 @@ def image_name(name: str, prefix: str = "") -> str:
 
 def prediction_path(name: str) -> str:
     """The prediction file of an image, relative to the task's folder: its path, with the extension `.json`."""
-    return os.path.splitext(name)[0] + ".json"
+    stem, dot, extension = name.rpartition(".")
+    is_extension = dot and "/" not in extension and stem and stem[-1] != "/"
+    return f"{stem if is_extension else name}.json"
 
 
 def encode_schema(task: TaskType, categories: Sequence[Category]) -> bytes:

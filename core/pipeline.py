@@ -9,14 +9,14 @@ import pickle
 import time
 import traceback
 from array import array
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -38,15 +38,11 @@ CHUNK = 32
 POOL_AFTER = 1.0
 """Seconds of work in this process before worker processes, which take a moment to start, are worth it."""
 
+JOURNAL_AFTER = 1.0
+"""Seconds of work that are not worth a journal: a run killed before is as soon done again."""
+
 Progress: TypeAlias = Callable[[int, "int | None"], None]
 """Is told the images done so far, and how many there are, if known."""
-
-
-class ChunkResult(NamedTuple):
-    """What a worker sends back: the chunk's digest, and what it did."""
-
-    digest: str
-    tally: Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +53,9 @@ class ChunkJob:
     target: Target
     folder: str
 
-    def __call__(self, images: list[Image]) -> ChunkResult:
-        digest = chunk_digest(images)
+    def __call__(self, images: list[Image]) -> Tally:
         tally = Tally()
-        written_ids: list[int] = []
+        category_ids: list[int] = []
         for image in images:
             try:
                 annotations = self.adapter.get_labels(image)
@@ -81,18 +76,17 @@ class ChunkJob:
                 tally.add([Finding("error", "adapter-failed", image.file_name, _defect(error))])
             else:
                 tally.images += 1
-                tally.empty_images += not len(conformed)
-                written_ids += conformed.category_ids.tolist()
-        for category_id in written_ids:
-            tally.objects[category_id] = tally.objects.get(category_id, 0) + 1
-        return ChunkResult(digest, tally)
+                written = conformed.category_ids.tolist()
+                tally.empty_images += not written
+                category_ids += written
+        tally.objects = dict(Counter(category_ids))
+        return tally
 
 
 def chunk_digest(images: list[Image]) -> str:
     """The same exactly if the images, what they carry, and every file that they name are the same."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.sha1(pickle.dumps(images, 5), usedforsecurity=False)
     for image in images:
-        digest.update(pickle.dumps(image, 5))
         sources = image.source if isinstance(image.source, tuple) else (image.source,)
         for source in sources:
             if isinstance(source, Path):
@@ -253,21 +247,28 @@ def _run(
     resumed = done = 0
     stems = array("q")  # 8 bytes an image, to find those that would share a file
 
+    digests: deque[str] = deque()  # of the chunks under way, which come back in order
+    begun = time.monotonic()
+
     def chunks() -> Iterator[list[Image]]:
         nonlocal resumed, done
         images = _named_images(job.adapter, image_prefix, stems, tally)
         while chunk := list(islice(images, CHUNK)):
-            if task_folder.finished and (known := task_folder.finished.get(chunk_digest(chunk))):
+            long = task_folder.finished or time.monotonic() - begun > JOURNAL_AFTER
+            digest = chunk_digest(chunk) if long else ""
+            if known := task_folder.finished.get(digest):
                 earlier = Tally.from_json(known)
                 tally.merge(earlier)
                 resumed += earlier.images
                 done += len(chunk)
             else:
+                digests.append(digest)
                 yield chunk
 
     for chunk, result in _results(job, chunks(), workers, executor):
-        task_folder.note(result.digest, result.tally.to_json())
-        tally.merge(result.tally)
+        if digest := digests.popleft():
+            task_folder.note(digest, result.to_json())
+        tally.merge(result)
         done += len(chunk)
         if progress:
             progress(done, total)
@@ -311,13 +312,13 @@ def _leave_out_collisions(job: ChunkJob, prefix: str, stems: array[int], tally: 
             names = ", ".join(image.file_name for image in images[:3])
             text = f"{len(images)} images ({names}) would share the prediction file {path}; rename them"
             tally.add([Finding("error", "name-collision", images[0].file_name, text, len(images))])
-            tally.take_back(job(images).tally)
+            tally.take_back(job(images))
             Path(job.folder, path).unlink(missing_ok=True)
 
 
 def _results(
     job: ChunkJob, chunks: Iterator[list[Image]], workers: int | None, executor: Executor | None
-) -> Iterator[tuple[list[Image], ChunkResult]]:
+) -> Iterator[tuple[list[Image], Tally]]:
     """The result of every chunk, in order, from this process, from worker processes or from an executor."""
     if executor is not None:
         yield from _from_executor(job, chunks, executor, 64)
@@ -343,9 +344,9 @@ def _results(
 
 def _from_executor(
     job: ChunkJob, chunks: Iterator[list[Image]], executor: Executor, ahead: int
-) -> Iterator[tuple[list[Image], ChunkResult]]:
+) -> Iterator[tuple[list[Image], Tally]]:
     """The chunks' results in order, with at most `ahead` chunks under way, so that memory stays flat."""
-    waiting: deque[tuple[list[Image], Future[ChunkResult]]] = deque()
+    waiting: deque[tuple[list[Image], Future[Tally]]] = deque()
     for chunk in chunks:
         waiting.append((chunk, executor.submit(job, chunk)))
         if len(waiting) >= ahead:
