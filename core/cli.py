@@ -297,11 +297,9 @@ def _print_report(report: Report, quiet: bool, to: Any) -> None:
         return
     _print_findings("cannot be read", report.errors, sys.stderr)
     total = sum(finding.count for finding in report.errors)
-    if total:
-        advice = "Mend the export, or leave these out with --on-error skip."
-        print(f"labelferry: {total:,} error(s), nothing was published. {advice}", file=sys.stderr)
-    else:
-        print("labelferry: repairs are errors with --strict; nothing was published.", file=sys.stderr)
+    strict = any(finding.kind == "repair" for finding in report.errors)
+    advice = "--strict makes repairs errors." if strict else "Mend the export, or leave these out with --on-error skip."
+    print(f"labelferry: {total:,} error(s), nothing was published. {advice}", file=sys.stderr)
 
 
 def _print_findings(title: str, findings: list[FindingSummary], to: Any) -> None:

@@ -195,9 +195,9 @@ def _conform_boxes(annotations: Annotations, size: tuple[int, int], needed: bool
 
 
 def _are_sound(boxes: Floats, width: int, height: int) -> bool:
-    """Whether no box needs repair. A loop: images have few boxes, and a numpy call takes as long as ten of its rounds."""
+    """Whether no box needs repair. A loop: images have few boxes, and a numpy call takes as long as ten rounds."""
     right, bottom = width + EDGE_TOLERANCE, height + EDGE_TOLERANCE
-    for x, y, w, h in boxes.tolist():  # noqa: SIM110 (a generator takes three times as long)
+    for x, y, w, h in boxes.tolist():
         if not (x >= 0 and y >= 0 and w >= 1 and h >= 1 and x + w <= right and y + h <= bottom):  # so with NaN
             return False
     return True

@@ -88,7 +88,7 @@ def encode_predictions(file_name: str, annotations: Annotations) -> bytes:
         file_name: as `image_name` gives it.
         annotations: as `conform` gives them.
     """
-    columns: dict[str, Sequence[Any]] = {"category_id": annotations.category_ids.tolist()}
+    columns: dict[str, Sequence[Any]] = {}
     if annotations.keypoints is not None:
         columns["keypoints"] = [points.ravel() for points in annotations.keypoints]
     if annotations.masks is not None:
@@ -99,6 +99,15 @@ def encode_predictions(file_name: str, annotations: Annotations) -> bytes:
         columns["score"] = annotations.scores.tolist()
     if annotations.probabilities is not None:
         columns["probabilities"] = annotations.probabilities.tolist()
-    keys = tuple(columns)
-    predictions = [dict(zip(keys, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    category_ids = annotations.category_ids.tolist()
+    if columns.keys() == {"bbox", "score"}:  # plain detection, the most frequent by far: spelt out, it takes a quarter
+        boxes, scores = columns["bbox"], columns["score"]
+        predictions: list[dict[str, Any]] = [
+            {"category_id": category_id, "bbox": box, "score": score}
+            for category_id, box, score in zip(category_ids, boxes, scores, strict=True)
+        ]
+    else:
+        keys = ("category_id", *columns)
+        rows = zip(category_ids, *columns.values(), strict=True)
+        predictions = [dict(zip(keys, row, strict=True)) for row in rows]
     return orjson.dumps({"file_name": file_name, "predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -202,8 +202,8 @@ def convert(
         empty_images=tally.empty_images,
         resumed_images=resumed,
         objects={category.name: tally.objects.get(category.id, 0) for category in plan.categories},
-        errors=summaries("error"),
-        repairs=summaries("repair"),
+        errors=summaries("error") + (summaries("repair") if strict else []),
+        repairs=[] if strict else summaries("repair"),
         notes=summaries("note"),
         seconds=round(time.monotonic() - started, 3),
     )
