@@ -1,4 +1,4 @@
-"""The data of the benchmarks: real COCO annotations, tiled, where there are some beside the repository, else made up."""
+"""The data of the benchmarks: real COCO annotations, tiled, where some lie beside the repository, else made up."""
 
 from __future__ import annotations
 
@@ -119,7 +119,8 @@ def write_voc(folder: Path, coco: Path) -> list[str]:
             text += (
                 f"\t<object>\n\t\t<name>{escape(names[annotation['category_id']])}</name>\n\t\t<pose>Unspecified</pose>\n"
                 "\t\t<truncated>0</truncated>\n\t\t<difficult>0</difficult>\n\t\t<bndbox>\n"
-                f"\t\t\t<xmin>{x}</xmin>\n\t\t\t<ymin>{y}</ymin>\n\t\t\t<xmax>{x + w}</xmax>\n\t\t\t<ymax>{y + h}</ymax>\n"
+                f"\t\t\t<xmin>{x}</xmin>\n\t\t\t<ymin>{y}</ymin>\n"
+                f"\t\t\t<xmax>{x + w}</xmax>\n\t\t\t<ymax>{y + h}</ymax>\n"
                 "\t\t</bndbox>\n\t</object>\n"
             )
         (annotations / image["file_name"]).with_suffix(".xml").write_text(text + "</annotation>\n")

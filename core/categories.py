@@ -58,7 +58,7 @@ def plan_categories(
 ) -> CategoryPlan:
     """Number the kept categories 0..N-1 in the order of the source's ids, merging those of one new name.
 
-    Lightly wants ids in [0, N - 1] and probabilities in the order of the ids (see LIGHTLY_FORMAT in the docs).
+    Lightly wants ids in [0, N - 1] and probabilities in the order of the ids.
 
     Args:
         categories: the source's categories.

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import labelferry
 import numpy as np
 import pytest
+
+import labelferry
 from labelferry import Annotations, Category, Finding, Image, Object, TaskType
 from labelferry.adapter import Adapter, adapter_options, make_adapter
-
 from tests.lightly_models import read_valid_task
 
 
@@ -95,7 +95,7 @@ def test_a_name_that_leaves_the_datasource_or_is_no_file_name_is_an_error(name: 
         labelferry.convert(Boxes({name: [1], "fine.jpg": [1]}), tmp_path / "out", task_name="test")
     assert [finding.code for finding in caught.value.report.errors] == ["file-name"]
     assert not (tmp_path / "out").exists()
-    assert [p for p in tmp_path.rglob("*")] == []
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_backslashes_and_dots_in_names_are_brought_into_form(tmp_path: Path) -> None:
