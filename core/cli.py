@@ -183,8 +183,9 @@ def _with_format_options(format_name: str | None) -> Callable[..., None]:
         from labelferry.registry import get_adapter
 
         for option in adapter_options(get_adapter(format_name)):
+            flag = f"--{option.name.replace('_', '-')}"
             declared = typer.Option(
-                f"--{option.name.replace('_', '-')}" if option.type is not bool else None,
+                f"{flag}/--no-{flag[2:]}" if option.default is True else flag,
                 help=option.help,
                 rich_help_panel=f"Options of the format {format_name}",
             )

@@ -1,0 +1,69 @@
+"""Small text files that describe an export: read whole, strictly as UTF-8, never trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from labelferry.errors import ExportError
+
+MAX_TEXT = 64 * 1024 * 1024
+"""Bytes of a text file that is read whole."""
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text file, without its BOM, its line ends as they are.
+
+    Raises:
+        ExportError: it is missing, too large, or not UTF-8.
+    """
+    try:
+        if path.stat().st_size > MAX_TEXT:
+            raise ExportError(f"larger than {MAX_TEXT // 2**20} MiB, which no file of this kind is", where=str(path))
+        content = path.read_bytes()
+    except OSError as error:
+        raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="file-missing") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ExportError(f"not UTF-8: {error.reason}", where=f"{path}:{line}", code="not-utf-8") from None
+
+
+def read_names(path: Path) -> list[str]:
+    """The lines of a file of names, one a line; empty lines at the end do not count.
+
+    Raises:
+        ExportError: it cannot be read, or has an empty line among the others.
+    """
+    names = [line.strip() for line in read_text(path).splitlines()]
+    while names and not names[-1]:
+        names.pop()
+    if "" in names:
+        raise ExportError("an empty line among the names", where=f"{path}:{names.index('') + 1}")
+    return names
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML file of mappings, lists and strings: every scalar comes as it is written, so that a class called `no` or
+    `1.0` keeps its name. Tags and aliases, which nobody needs for names and paths, are refused.
+
+    Raises:
+        ExportError: it is not such a file.
+    """
+    import yaml
+
+    text = read_text(path)
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    try:
+        for event in yaml.parse(text, Loader=loader):
+            tag = getattr(event, "tag", None)
+            if isinstance(event, yaml.AliasEvent) or (tag is not None and tag != "!"):
+                what = f"the tag {tag}" if tag else "an alias"
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise ExportError(f"{what} is refused", where=f"{path}:{line}", code="yaml-tag")
+        return yaml.load(text, Loader=loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ExportError(f"not YAML: {getattr(error, 'problem', None) or error}", where=where) from None
