@@ -111,5 +111,14 @@ def test_the_version_is_told() -> None:
 
 
 def test_no_numpy_is_imported_for_help() -> None:
-    code = "import sys; sys.argv = ['labelferry', '--help']\nfrom labelferry.cli import main\ntry: main()\nexcept SystemExit: pass\nassert 'numpy' not in sys.modules"
+    code = """
+import sys
+sys.argv = ["labelferry", "--help"]
+from labelferry.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+assert "numpy" not in sys.modules
+"""
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False).returncode == 0
