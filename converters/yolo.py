@@ -25,7 +25,7 @@ import numpy as np
 from labelferry.adapter import Adapter
 from labelferry.errors import ExportError
 from labelferry.images import IMAGE_EXTENSIONS, find_files, image_size
-from labelferry.model import Annotations, Category, Finding, Image, TaskType
+from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
 from labelferry.registry import register
 from labelferry.rle import masks_from_coco
 from labelferry.text import read_names, read_text, read_yaml
@@ -60,8 +60,8 @@ class _Export(NamedTuple):
 
 
 class _Source(NamedTuple):
-    image: Path
-    label: Path | None
+    image: File
+    label: File | None
 
 
 @register("yolo")
@@ -110,14 +110,14 @@ class Yolo(Adapter):
         root = os.path.abspath(self.images or export.root)
         for split in export.splits:
             for image, label in self._pairs(split):
-                yield Image(_relative(image, root), _Source(Path(image), Path(label) if label else None))
+                yield Image(_relative(image, root), _Source(File(image), File(label) if label else None))
 
     def get_labels(self, image: Image) -> Annotations:
         source: _Source = image.source
         width, height = image_size(source.image)
         if source.label is None:
             return Annotations.empty((width, height))
-        path = str(source.label)
+        path = source.label
         rows, lines, findings = _read_rows(path)
         if not rows:
             return Annotations.empty((width, height), findings)
@@ -248,10 +248,10 @@ class Yolo(Adapter):
         labels = str(self.labels) if self.labels else _labels_folder(folder)
         stems: dict[str, str] = {}
         for name in find_files(Path(labels), frozenset((".txt",))) if os.path.isdir(labels) else ():
-            stems[os.path.splitext(name)[0]] = name
+            stems[name[: name.rfind(".")]] = name
         used = set()
         for name in find_files(Path(folder), IMAGE_EXTENSIONS):
-            stem = os.path.splitext(name)[0]
+            stem = name[: name.rfind(".")]
             key = stem
             if stem not in stems:
                 key = _swap_images(stem)  # a root that holds images/ and labels/
@@ -403,7 +403,10 @@ def _read_rows(path: str) -> tuple[list[Row], list[int], list[Finding]]:
     try:
         rows = [[float(value) for value in line] for line in split if line]
         lines = [number for number, line in enumerate(split, 1) if line]
-        if all(len(row) >= 5 and row[0].is_integer() and max(row[1:]) <= FAR_OUTSIDE for row in rows):
+        for row in rows:
+            if len(row) < 5 or not row[0].is_integer() or max(row[1:]) > FAR_OUTSIDE:
+                break
+        else:
             return rows, lines, []
     except ValueError:
         pass

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from labelferry.adapter import Adapter
     from labelferry.errors import ExportError, LabelferryError, UsageError
-    from labelferry.model import Annotations, Category, Finding, Image, Object, TaskType
+    from labelferry.model import Annotations, Category, File, Finding, Image, Object, TaskType
     from labelferry.pipeline import convert
     from labelferry.registry import register
     from labelferry.report import ConversionError, Report
@@ -19,6 +19,7 @@ __all__ = [
     "Category",
     "ConversionError",
     "ExportError",
+    "File",
     "Finding",
     "Image",
     "LabelferryError",
@@ -36,7 +37,7 @@ __all__ = [
 _MODULES = {
     "adapter": ("Adapter",),
     "errors": ("ExportError", "LabelferryError", "UsageError"),
-    "model": ("Annotations", "Category", "Finding", "Image", "Object", "TaskType"),
+    "model": ("Annotations", "Category", "File", "Finding", "Image", "Object", "TaskType"),
     "pipeline": ("convert",),
     "registry": ("register",),
     "report": ("ConversionError", "Report"),

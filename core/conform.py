@@ -20,8 +20,9 @@ from labelferry.tasks import union_by_category
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-EDGE_TOLERANCE = 1e-6
-"""Pixels by which a box may reach over the right or lower edge: the rounding of x + width in binary."""
+EDGE_TOLERANCE = 0.01
+"""Pixels over the edge that are rounding, as of YOLO's six digits. Lightly demands only x, y >= 0: so little over the
+right or lower edge stays as it is, and over the left or upper edge it is a repair that is counted apart."""
 
 SUM_TOLERANCE = 1e-6
 """How far probabilities may be from summing to 1 and count as doing so."""
@@ -171,13 +172,18 @@ def _conform_boxes(annotations: Annotations, size: tuple[int, int], needed: bool
     bad = broken | negative | outside
     left, top = np.maximum(x, 0), np.maximum(y, 0)
     over = np.stack((-x, -y, right - width, bottom - height))
-    clipped = ~bad & (over > np.array([[0.0], [0.0], [EDGE_TOLERANCE], [EDGE_TOLERANCE]])).any(axis=0)
+    clipped = ~bad & (over > EDGE_TOLERANCE).any(axis=0)
+    rounded = ~bad & ~clipped & ((x < 0) | (y < 0))
+    if rounded.any():
+        text = f"begins outside the image by rounding, at most {EDGE_TOLERANCE} px; clipped"
+        _report(annotations, "repair", "box-rounded", rounded, lambda i: f"the box {box(i)} {text}")
     if clipped.any():
         most = float(over[:, clipped].max())
         text = f"reaches over the edge of the {width} x {height} image by up to {most:.3g} px; clipped"
         _report(annotations, "repair", "box-clipped", clipped, lambda i: f"the box {box(i)} {text}")
-        w = np.where(clipped & ((x < 0) | (right > width)), np.minimum(right, width) - left, w)
-        h = np.where(clipped & ((y < 0) | (bottom > height)), np.minimum(bottom, height) - top, h)
+    touched = clipped | rounded
+    w = np.where(touched & ((x < 0) | (right > width)), np.minimum(right, width) - left, w)
+    h = np.where(touched & ((y < 0) | (bottom > height)), np.minimum(bottom, height) - top, h)
     thin, flat = ~bad & (w < 1), ~bad & (h < 1)
     if (thin | flat).any():
         _report(

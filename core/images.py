@@ -34,12 +34,12 @@ def image_size(path: str | Path) -> tuple[int, int]:
     try:
         file = os.open(path, os.O_RDONLY)
         try:
-            head = os.pread(file, 32, 0)
+            head = os.read(file, 2048)
             size = None
             if head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR":
                 size = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
             elif head[:2] == b"\xff\xd8":
-                size = _jpeg_size(file)
+                size = _jpeg_size(file, head)
         finally:
             os.close(file)
     except FileNotFoundError:
@@ -55,10 +55,13 @@ def image_size(path: str | Path) -> tuple[int, int]:
         raise _unreadable(path, error) from None
 
 
-def _jpeg_size(file: int) -> tuple[int, int] | None:
-    """The size that a JPEG's start-of-frame segment gives (ITU T.81, B.2.2)."""
+def _jpeg_size(file: int, head: bytes) -> tuple[int, int] | None:
+    """The size that a JPEG's start-of-frame segment gives (ITU T.81, B.2.2); `head` is the file's beginning."""
     offset = 2
-    while len(segment := os.pread(file, 9, offset)) == 9 and segment[0] == 0xFF:
+    while True:
+        segment = head[offset : offset + 9] if offset + 9 <= len(head) else os.pread(file, 9, offset)
+        if len(segment) < 9 or segment[0] != 0xFF:
+            return None
         marker = segment[1]
         if marker in _START_OF_FRAME:
             return int.from_bytes(segment[7:9], "big"), int.from_bytes(segment[5:7], "big")
@@ -68,7 +71,6 @@ def _jpeg_size(file: int) -> tuple[int, int] | None:
             offset += 2
         else:
             offset += 2 + int.from_bytes(segment[2:4], "big")
-    return None
 
 
 def read_label_map(path: str | Path) -> NDArray[Any]:
@@ -125,7 +127,7 @@ def find_files(folder: Path, extensions: frozenset[str]) -> Iterator[str]:
         for name, is_folder in listing:
             if is_folder:
                 folders.append(f"{relative}{name}/")
-            elif os.path.splitext(name)[1].lower() in extensions:
+            elif name[name.rfind(".") :].lower() in extensions:
                 yield relative + name
         stack += reversed(folders)
 

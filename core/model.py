@@ -42,14 +42,23 @@ class Category(NamedTuple):
     skeleton: tuple[tuple[int, int], ...] = ()
 
 
+class File(str):
+    """The path of a file that `get_labels` reads, in `Image.source`: if it changes, an interrupted run reads it anew.
+
+    A plain str to everyone else: a `pathlib.Path` costs more to make than a small label file to read.
+    """
+
+    __slots__ = ()
+
+
 class Image(NamedTuple):
     """One image, and so one prediction file. Light and picklable: it travels to a worker.
 
     Attributes:
         file_name: path relative to the input datasource's root, with forward slashes.
         source: whatever the adapter's `get_labels` needs to read this image's labels without any other state:
-            the path of its label file, the bytes of its annotations. Every `pathlib.Path` that stands in it, at the
-            top or inside a tuple, is taken for a file that is read: if it changes, an interrupted run reads it anew.
+            the path of its label file, the bytes of its annotations. Paths stand in it, at the top or in a tuple, as
+            `File` (or `pathlib.Path`).
     """
 
     file_name: str

@@ -26,7 +26,7 @@ from labelferry.categories import plan_categories
 from labelferry.conform import Target, conform
 from labelferry.errors import ExportError, LabelferryError, UsageError
 from labelferry.lightly import SCHEMA, encode_predictions, encode_schema, image_name, prediction_path
-from labelferry.model import Finding, Image, TaskType
+from labelferry.model import File, Finding, Image, TaskType
 from labelferry.registry import get_adapter
 from labelferry.report import ConversionError, FindingSummary, Report, Tally
 from labelferry.task_folder import TaskFolder
@@ -89,7 +89,7 @@ def chunk_digest(images: list[Image]) -> str:
     for image in images:
         sources = image.source if isinstance(image.source, tuple) else (image.source,)
         for source in sources:
-            if isinstance(source, Path):
+            if isinstance(source, File | Path):
                 try:
                     stat = os.stat(source)
                     digest.update(b"%d,%d;" % (stat.st_mtime_ns, stat.st_size))
