@@ -105,6 +105,22 @@ def read_label_map(path: str | Path) -> NDArray[Any]:
         raise _unreadable(path, error) from None
 
 
+def read_palette(path: str | Path) -> list[tuple[int, int, int]] | None:
+    """The colours of a palette image, by index; None of any other image.
+
+    Raises:
+        ExportError: it is no image.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=_LOSSLESS) as image:
+            flat = image.getpalette("RGB") if image.mode == "P" else None
+    except Exception as error:  # Pillow's decoders raise whatever they meet
+        raise _unreadable(path, error) from None
+    return None if flat is None else list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
+
+
 def packed_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """The colours of (H, W, 3) RGB as (H, W) integers R + 256 G + 65536 B, which is also COCO panoptic's segment id."""
     rgb = np.zeros((*pixels.shape[:2], 4), np.uint8)

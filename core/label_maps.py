@@ -1,1 +1,41 @@
-"""label_maps"""
+"""Instance maps: one image of instance ids, and one of classes beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelferry.rle import RunLengthMask, masks_from_label_map
+
+
+def instances_of(
+    instance_map: NDArray[np.integer[Any]], class_map: NDArray[np.integer[Any]], ignored: frozenset[int]
+) -> list[tuple[int, int, RunLengthMask]]:
+    """Every instance of a map, with the class that most of its pixels have in the class map.
+
+    Args:
+        instance_map: (H, W) ids.
+        class_map: (H, W) classes.
+        ignored: values that are no instance in the one and no class in the other; an instance that lies wholly on
+            ignored classes is left out.
+
+    Returns:
+        (instance id, class, mask), ascending by id. Of two classes with as many pixels the smaller counts.
+    """
+    ids, classes = np.ascontiguousarray(instance_map).ravel(), np.ascontiguousarray(class_map).ravel()
+    changes = np.flatnonzero((ids[1:] != ids[:-1]) | (classes[1:] != classes[:-1])) + 1
+    starts = np.concatenate(([0], changes))
+    lengths = np.diff(starts, append=ids.size)
+    pixels: dict[int, dict[int, int]] = {}
+    runs = zip(ids[starts].tolist(), classes[starts].tolist(), lengths.tolist(), strict=True)
+    for instance_id, label, length in runs:
+        if instance_id not in ignored and label not in ignored:
+            counts = pixels.setdefault(instance_id, {})
+            counts[label] = counts.get(label, 0) + length
+    masks = masks_from_label_map(instance_map)
+    return [
+        (instance_id, min(counts, key=lambda label: (-counts[label], label)), masks[instance_id])
+        for instance_id, counts in sorted(pixels.items())
+    ]
