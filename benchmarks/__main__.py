@@ -162,7 +162,7 @@ def masks(folder: Path, runs: int) -> None:
     maps = folder / "maps"
     data.write_label_maps(maps)
     mine, decoding, ratio = in_turn(
-        lambda out: labelferry.convert(maps, out, format="masks", labels=folder / "names.txt", background=None),
+        lambda out: labelferry.convert(maps, out, format="masks", labels=folder / "names.txt"),
         lambda out: others.decode_all(maps),
         folder,
         runs,
@@ -196,11 +196,12 @@ def yolo(folder: Path, runs: int) -> None:
 def voc(folder: Path, runs: int) -> None:
     images, objects = data.write_coco(folder / "instances.json", data.IMAGES)
     names = data.write_voc(folder / "voc", folder / "instances.json")
+    (folder / "names.txt").write_text("\n".join(names))
     source = folder / "voc" / "Annotations"
     compare(
         f"Pascal VOC detection, {images:,} images, {objects:,} objects, in process",
         "labelformat",
-        lambda out: labelferry.convert(source, out, format="voc"),
+        lambda out: labelferry.convert(source, out, format="voc", labels=folder / "names.txt"),
         lambda out: others.labelformat_voc(source, out, names),
         folder,
         runs,

@@ -22,7 +22,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from labelferry.adapter import Adapter
 from labelferry.errors import ExportError
-from labelferry.images import image_size, packed_colours, read_label_map
+from labelferry.images import image_size, read_label_map
 from labelferry.model import Annotations, Category, Finding, Image, TaskType
 from labelferry.registry import register
 from labelferry.rle import RunLengthMask, masks_from_coco, masks_from_label_map
@@ -259,16 +259,16 @@ class Coco(Adapter):
         if os.path.isabs(name) or ".." in Path(name).parts:
             raise ExportError(f"the mask name {name!r} leads out of {source.masks}", where=str(self.path))
         path = source.masks / name
-        pixels = read_label_map(path)
-        if pixels.ndim != 3:
+        pixels, are_colours = read_label_map(path)
+        if not are_colours:
             raise ExportError("a panoptic PNG is RGB, this one is not", where=str(path), code="mask-mode")
-        found = masks_from_label_map(packed_colours(pixels))
+        found = masks_from_label_map(pixels)
         segments = records[0].segments_info
         findings = []
         if unknown := found.keys() - {segment.id for segment in segments} - {0}:
             text = f"{len(unknown)} segment id(s) of the PNG are not in segments_info, as {min(unknown)}"
             findings.append(Finding("error", "unknown-segment", str(path), text, len(unknown)))
-        height, width = pixels.shape[:2]
+        height, width = pixels.shape
         nothing = RunLengthMask(np.array([height * width]), height, width)
         return Annotations(
             np.array([segment.category_id for segment in segments], np.int64),

@@ -21,12 +21,12 @@ import numpy as np
 
 from labelferry.adapter import Adapter
 from labelferry.errors import ExportError
-from labelferry.images import IMAGE_EXTENSIONS, find_files, image_size, packed_colours, read_label_map, read_palette
+from labelferry.images import IMAGE_EXTENSIONS, find_files, image_size, packed_colour, read_label_map, read_palette
 from labelferry.label_colours import read_label_colours, voc_colour
-from labelferry.label_maps import instances_of
+from labelferry.label_maps import classes_of, instances_of
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
 from labelferry.registry import register
-from labelferry.rle import RunLengthMask, masks_from_label_map
+from labelferry.rle import RunLengthMask
 from labelferry.text import MAX_TEXT, read_names, read_text
 
 CLASSES = (
@@ -38,6 +38,7 @@ CLASSES = (
 BOUNDARY = 255
 BOUNDARY_COLOUR = (224, 224, 192)
 BACKGROUND = "background"
+_BORDER = packed_colour(BOUNDARY_COLOUR)
 
 _NAMES = re.compile(rb"<name>\s*([^<]*?)\s*</name>|<(/?)(part|object)[\s>]")
 _FILENAME = re.compile(rb"<filename>\s*([^<]*?)\s*</filename>")
@@ -217,25 +218,14 @@ class Voc(Adapter):
         )
 
     def _masks(self, source: _Source, path: str) -> Annotations:
-        values = read_label_map(path)
-        by_value = self._classes_by_value(path, values)
-        if values.ndim == 3:
-            values = packed_colours(values)
+        values, are_colours = read_label_map(path)
+        ids = self._ids_by_value(path, are_colours)
         size = image_size(source.image) if source.image else (values.shape[1], values.shape[0])
-        folders = self._folders()
-        findings: list[Finding] = []
-        masks = masks_from_label_map(values)
-        for value in sorted(masks.keys() - by_value.keys()):
-            first = int(np.argmax(values.ravel() == value))
-            text = (
-                f"{masks[value].area} pixels, the first at x {first % values.shape[1]}, y {first // values.shape[1]}, "
-                f"have the value {_shown(value, path)}, which stands for no class"
-            )
-            findings.append(Finding("error", "unknown-value", path, text))
+        classes, findings = classes_of(values, ids, path, are_colours)
         if self.task is TaskType.SEMANTIC_SEGMENTATION:
-            found = [(self._ids[name], masks[value]) for value, name in by_value.items() if name and value in masks]
+            found = [(category_id, mask) for category_id, masks in classes.items() for mask in masks]
         else:
-            found = self._instances(f"{folders.objects}/{os.path.basename(path)}", path, values, by_value)
+            found = self._instances(f"{self._folders().objects}/{os.path.basename(path)}", path, values, ids)
         return Annotations(
             np.array([category_id for category_id, _ in found], np.int64),
             size,
@@ -245,38 +235,41 @@ class Voc(Adapter):
         )
 
     def _instances(
-        self, path: str, class_path: str, values: np.ndarray[Any, Any], by_value: dict[int, str]
+        self, path: str, class_path: str, values: np.ndarray[Any, Any], ids: dict[int, int | None]
     ) -> list[tuple[int, RunLengthMask]]:
         """Category id and mask of every object of an object map, the class taken from the class map."""
-        ids = read_label_map(path)
-        no_instance = (0, BOUNDARY) if ids.ndim == 2 else (0, _packed(BOUNDARY_COLOUR))
-        if ids.ndim == 3:
-            ids = packed_colours(ids)
-        if ids.shape != values.shape:
-            text = f"{ids.shape[1]} x {ids.shape[0]} pixels, {class_path} has {values.shape[1]} x {values.shape[0]}"
+        objects, are_colours = read_label_map(path)
+        if objects.shape != values.shape:
+            height, width = objects.shape
+            text = f"{width} x {height} pixels, {class_path} has {values.shape[1]} x {values.shape[0]}"
             raise ExportError(text, where=path, code="mask-size")
-        of_class = np.isin(values, [value for value, name in by_value.items() if name])
+        no_object = (0, _BORDER if are_colours else BOUNDARY)
+        objects = np.where(np.isin(objects, no_object), -1, objects.astype(np.int64))
+        of_class = np.isin(values, [value for value, category_id in ids.items() if category_id is not None])
         classes = np.where(of_class, values.astype(np.int64), -1)
-        ids = np.where(np.isin(ids, no_instance), -1, ids.astype(np.int64))
-        instances = instances_of(ids, classes, frozenset((-1,)))
-        return [(self._ids[by_value[label]], mask) for _, label, mask in instances]
+        found = []
+        for _, value, mask in instances_of(objects, classes, frozenset((-1,))):
+            category_id = ids[value]
+            assert category_id is not None
+            found.append((category_id, mask))
+        return found
 
-    def _classes_by_value(self, path: str, values: np.ndarray[Any, Any]) -> dict[int, str]:
-        """The class that each value of a mask stands for; '' for background and boundary."""
-        names = list(self._ids)
-        border = _packed(BOUNDARY_COLOUR)
+    def _ids_by_value(self, path: str, are_colours: bool) -> dict[int, int | None]:
+        """The category that each value of a mask stands for; None for background and boundary."""
+        edge = _BORDER if are_colours else BOUNDARY
         if self._colours is None:
-            if values.ndim == 3:
-                return {0: "", border: ""} | {_packed(voc_colour(i)): name for i, name in enumerate(names, 1)}
-            return {0: "", BOUNDARY: ""} | dict(enumerate(names, 1))
-        by_colour = {border: "", **self._colours}
-        if values.ndim == 3:
-            return by_colour
+            indices = dict(enumerate(self._ids.values(), 1))
+            if are_colours:
+                return {0: None, edge: None, **{packed_colour(voc_colour(i)): c for i, c in indices.items()}}
+            return {0: None, edge: None, **indices}
+        by_colour = {name_colour: self._ids.get(name) for name_colour, name in self._colours.items()}
+        if are_colours:
+            return {edge: None, **by_colour}
         palette = read_palette(path)
         if palette is None:  # grey: indices in the order of the labelmap
-            return {BOUNDARY: "", **dict(enumerate(self._colours.values()))}
-        by_index = {i: by_colour[_packed(colour)] for i, colour in enumerate(palette) if _packed(colour) in by_colour}
-        return {BOUNDARY: "", **by_index}
+            return {edge: None, **dict(enumerate(by_colour.values()))}
+        packed = enumerate(map(packed_colour, palette))
+        return {edge: None, **{i: by_colour[colour] for i, colour in packed if colour in by_colour}}
 
     def _folders(self) -> _Folders:
         if self._found is None:
@@ -318,7 +311,7 @@ class Voc(Adapter):
                 names = read_names(labels)
                 return [name for name in names if name != BACKGROUND]
             colours = read_label_colours(labels)
-            self._colours = {_packed(colour): "" if name == BACKGROUND else name for name, colour in colours}
+            self._colours = {packed_colour(colour): "" if name == BACKGROUND else name for name, colour in colours}
             return [name for name, _ in colours if name != BACKGROUND]
         if self.task is not TaskType.OBJECT_DETECTION:
             assert folders.classes is not None
@@ -359,14 +352,6 @@ class Voc(Adapter):
             self.findings.append(Finding("repair", "filename-mended", path, text))
         folder = stem.rpartition("/")[0]
         return f"{folder}/{name}" if folder else name
-
-
-def _packed(colour: tuple[int, int, int]) -> int:
-    return colour[0] | colour[1] << 8 | colour[2] << 16
-
-
-def _shown(value: int, path: str) -> str:
-    return str(value) if value < 256 else str((value & 255, value >> 8 & 255, value >> 16))
 
 
 def _read(path: str) -> bytes:

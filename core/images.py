@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,12 +73,26 @@ def _jpeg_size(file: int, head: bytes) -> tuple[int, int] | None:
             offset += 2 + int.from_bytes(segment[2:4], "big")
 
 
-def read_label_map(path: str | Path) -> NDArray[Any]:
-    """The stored values of a lossless image, unchanged.
+class LabelMap(NamedTuple):
+    """The stored values of an image, unchanged.
 
-    Returns:
-        (H, W) of palette indices or grey values (bool, uint8, uint16, int32), or (H, W, 3) uint8 of RGB; alpha is
-        left out.
+    Attributes:
+        values: (H, W) integers: palette indices or grey values, or colours as R + 256 G + 65536 B, which is also how
+            COCO panoptic writes segment ids.
+        are_colours: whether they are colours.
+    """
+
+    values: NDArray[Any]
+    are_colours: bool
+
+
+def packed_colour(colour: tuple[int, int, int]) -> int:
+    """A colour as `LabelMap` holds it."""
+    return colour[0] | colour[1] << 8 | colour[2] << 16
+
+
+def read_label_map(path: str | Path) -> LabelMap:
+    """The values of a lossless image; alpha is left out.
 
     Raises:
         ExportError: it cannot be decoded, is JPEG, which blurs values, or has more than MAX_IMAGE_PIXELS.
@@ -94,9 +108,14 @@ def read_label_map(path: str | Path) -> NDArray[Any]:
                     where=str(path),
                     code="mask-too-large",
                 )
-            if image.mode in ("RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "PA", "La", "LA"):
-                return np.asarray(image.convert("L" if image.mode in ("LA", "La") else "RGB"))
-            return np.asarray(image)
+            if image.mode in ("LA", "La"):
+                return LabelMap(np.asarray(image.convert("L")), False)
+            if image.mode in ("1", "L", "P") or image.mode.startswith("I"):
+                return LabelMap(np.asarray(image), False)
+            colours = image if image.mode == "RGB" else image.convert("RGB")
+            # Pillow holds RGB in four bytes a pixel: this takes them as they are
+            packed = np.frombuffer(colours.tobytes("raw", "RGBX"), "<u4") & np.uint32(0xFFFFFF)
+            return LabelMap(packed.reshape(image.height, image.width), True)
     except ExportError:
         raise
     except FileNotFoundError:
@@ -119,13 +138,6 @@ def read_palette(path: str | Path) -> list[tuple[int, int, int]] | None:
     except Exception as error:  # Pillow's decoders raise whatever they meet
         raise _unreadable(path, error) from None
     return None if flat is None else list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
-
-
-def packed_colours(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """The colours of (H, W, 3) RGB as (H, W) integers R + 256 G + 65536 B, which is also COCO panoptic's segment id."""
-    rgb = np.zeros((*pixels.shape[:2], 4), np.uint8)
-    rgb[..., :3] = pixels
-    return rgb.view("<u4")[..., 0]
 
 
 def find_files(folder: Path, extensions: frozenset[str]) -> Iterator[str]:

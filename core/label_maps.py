@@ -1,12 +1,14 @@
-"""Instance maps: one image of instance ids, and one of classes beside it."""
+"""Label maps: images whose values stand for classes, or for instances with a map of classes beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labelferry.model import Finding
 from labelferry.rle import RunLengthMask, masks_from_label_map
 
 
@@ -39,3 +41,32 @@ def instances_of(
         (instance_id, min(counts, key=lambda label: (-counts[label], label)), masks[instance_id])
         for instance_id, counts in sorted(pixels.items())
     ]
+
+
+def classes_of(
+    label_map: NDArray[np.integer[Any]], ids: Mapping[int, int | None], path: str, are_colours: bool = False
+) -> tuple[dict[int, list[RunLengthMask]], list[Finding]]:
+    """Every category of a label map and its masks.
+
+    Args:
+        label_map: (H, W) values.
+        ids: the category id that a value stands for, None if it stands for none (background, boundary).
+        path: the file, for messages.
+        are_colours: show values as colours in messages.
+
+    Returns:
+        The masks of each category id, ascending, one for each value that stands for it; and an error for every value
+        that is not in `ids`.
+    """
+    masks = masks_from_label_map(label_map)
+    found: dict[int, list[RunLengthMask]] = {}
+    findings = []
+    for value, mask in masks.items():
+        if value not in ids:
+            y, x = divmod(int(mask.flips[0]), mask.width)
+            shown = (value & 255, value >> 8 & 255, value >> 16) if are_colours else value
+            text = f"{mask.area} pixels, the first at x {x}, y {y}, have the value {shown}, which stands for no class"
+            findings.append(Finding("error", "unknown-value", path, text))
+        elif (category_id := ids[value]) is not None:
+            found.setdefault(category_id, []).append(mask)
+    return dict(sorted(found.items())), findings
