@@ -134,7 +134,7 @@ def write_label_maps(folder: Path, count: int = 100, classes: int = 19) -> None:
     best = np.full((1024, 2048), -np.inf, np.float32)
     scene = np.zeros((1024, 2048), np.uint8)
     for label in range(classes):
-        noise = random.normal(size=(32, 64)).astype(np.float32)
+        noise = random.normal(size=(10, 20)).astype(np.float32)
         smooth = np.asarray(Image.fromarray(noise).resize((2048, 1024), Image.Resampling.BICUBIC))
         scene[smooth > best] = label
         best = np.maximum(best, smooth)

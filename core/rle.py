@@ -23,6 +23,8 @@ MAX_PIXELS = 2**40
 MAX_PERIMETER = 4_000_000
 """Longest outline, in pixels, of one image's polygons: pycocotools takes memory for every step of an outline."""
 
+_BLOCK = 2**17
+
 MAX_RUNS = 2**24
 """Most runs of one mask. Stripes that take a few bytes as column-major counts may take gigabytes row-major."""
 
@@ -49,7 +51,7 @@ class RunLengthMask:
         if array.ndim != 2:
             raise ValueError(f"a mask has the shape (height, width), this one {array.shape}")
         flat = array.ravel() if array.dtype == bool else array.ravel() != 0
-        flips = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+        flips = _changes(flat)
         if flat.size and flat[0]:
             flips = np.concatenate(([0], flips))
         return cls(_lengths(flips, flat.size), *array.shape)
@@ -165,15 +167,28 @@ def masks_from_label_map(label_map: NDArray[np.integer[Any]]) -> dict[int, RunLe
     flat = np.ascontiguousarray(label_map).ravel()
     if not flat.size:
         return {}
-    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
+    starts = np.concatenate(([0], _changes(flat)))
     values = flat[starts]
     ends = np.append(starts[1:], flat.size)
     order = np.argsort(values, kind="stable")
     values, starts, ends = values[order], starts[order], ends[order]
-    bounds = np.flatnonzero(values[1:] != values[:-1]) + 1
+    firsts = np.concatenate(([0], np.flatnonzero(values[1:] != values[:-1]) + 1))  # the first run of each value
+    number = np.zeros(len(values), np.int64)
+    number[firsts[1:]] = 1
+    number.cumsum(out=number)  # of each run's value
+    # borders of all masks, one after the other: 0, start, end, start, end, ..., size
+    place = 2 * (np.arange(len(values)) + number) + 1
+    borders = np.empty(2 * (len(values) + len(firsts)), np.int64)
+    borders[place], borders[place + 1] = starts, ends
+    lows = 2 * (firsts + np.arange(len(firsts)))
+    borders[lows] = 0
+    highs = np.append(lows[1:], len(borders)) - 1
+    borders[highs] = flat.size
+    counts = borders[1:] - borders[:-1]
+    highs -= counts[highs - 1] == 0  # no run of 0s after a mask that reaches the end
     return {
-        int(values[lo]): RunLengthMask(_interleaved(starts[lo:hi], ends[lo:hi], flat.size), height, width)
-        for lo, hi in zip([0, *bounds.tolist()], [*bounds.tolist(), len(values)], strict=True)
+        value: RunLengthMask(counts[low:high], height, width)
+        for value, low, high in zip(values[firsts].tolist(), lows.tolist(), highs.tolist(), strict=True)
     }
 
 
@@ -387,6 +402,26 @@ def _row_major(columns: Sequence[Int64], height: int, width: int) -> list[RunLen
     counts = bounds[1:] - bounds[:-1]
     ends = (np.bincount(indices, minlength=len(columns)) + 1).cumsum().tolist()
     return [RunLengthMask(counts[lo:hi], height, width) for lo, hi in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _changes(flat: NDArray[Any]) -> Int64:
+    """Positions at which a value differs from the one before.
+
+    Blocks at a time, so that the comparisons stay in the cache, and of those eight at a time, as one 64-bit word: most
+    words are 0. Together this takes a third of the time of `flatnonzero(flat[1:] != flat[:-1]) + 1`.
+    """
+    size = max(flat.size - 1, 0)
+    differs = np.zeros(min(_BLOCK, -(-size // 8) * 8), np.bool_)
+    groups, words = differs.reshape(-1, 8), differs.view(np.uint64)
+    found = []
+    for start in range(0, size, _BLOCK):
+        end = min(start + _BLOCK, size)
+        np.not_equal(flat[start + 1 : end + 1], flat[start:end], out=differs[: end - start])
+        differs[end - start :] = False
+        at = np.flatnonzero(words != 0)
+        within = np.flatnonzero(groups[at])
+        found.append(at[within >> 3] * 8 + (within & 7) + (start + 1))
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
 def _ends(flips: Int64, pixels: int) -> Int64:
