@@ -356,7 +356,7 @@ def _conform_classification(annotations: Annotations, target: Target) -> Annotat
     """Exactly one class, with probabilities; a label's are 1 for its class and 0 for the others."""
     if len(annotations) > 1:
         raise ExportError(f"{len(annotations)} classes for one image; classification takes one", code="classes-many")
-    annotations = _conform_probabilities(_conform_scores(annotations, target.score), target.plan)
+    annotations = _conform_scores(_conform_probabilities(annotations, target.plan), target.score)
     if not len(annotations):
         if not annotations.findings:
             raise ExportError("the image has no class", code="class-missing")

@@ -1,0 +1,111 @@
+"""CSV files of classes and of probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import labelferry
+from tests.conftest import Convert
+
+Fails = Callable[..., dict[str, list[tuple[str, str]]]]
+
+
+def written(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "labels.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_file_and_class_with_a_quoted_comma(fixtures: Path, convert: Convert) -> None:
+    assert convert(fixtures / "csv/classes.csv", format="csv") == {
+        "a.jpg": [{"category_id": 1, "score": 1.0, "probabilities": [0, 1]}],
+        "sub/b, c.jpg": [{"category_id": 0, "score": 1.0, "probabilities": [1, 0]}],
+    }
+    assert [c["name"] for c in convert.schema["categories"]] == ["cat", "dog"]  # type: ignore[attr-defined]
+
+
+def test_semicolons_bom_crlf_class_numbers_and_a_score(fixtures: Path, convert: Convert) -> None:
+    found = convert(fixtures / "csv/semicolons.csv", format="csv", labels=fixtures / "csv/names.txt")
+    assert found == {"a.jpg": [{"category_id": 1, "score": 0.5, "probabilities": [0, 1]}]}
+
+
+def test_one_probability_per_class(fixtures: Path, convert: Convert) -> None:
+    assert convert(fixtures / "csv/probabilities.csv", format="csv") == {
+        "a.jpg": [{"category_id": 1, "score": 0.625, "probabilities": [0.25, 0.625, 0.125]}],
+        "b.jpg": [{"category_id": 0, "score": 1.0, "probabilities": [1, 0, 0]}],
+    }
+
+
+def test_probabilities_of_merged_classes_add_up(fixtures: Path, convert: Convert) -> None:
+    classes = {"cat": "pet", "dog": "pet", "ox": "ox"}
+    found = convert(fixtures / "csv/probabilities.csv", format="csv", classes=classes)
+    assert found["a.jpg"] == [{"category_id": 0, "score": 0.625, "probabilities": [0.875, 0.125]}]
+
+
+def test_probabilities_of_the_kept_classes_sum_to_1_again(fixtures: Path, convert: Convert) -> None:
+    found = convert(fixtures / "csv/probabilities.csv", format="csv", classes=["dog", "ox"])
+    assert found == {"a.jpg": [{"category_id": 0, "score": 0.625, "probabilities": pytest.approx([5 / 6, 1 / 6])}]}
+    assert [(f.code, f.count) for f in convert.report.notes] == [("class-left-out", 1)]  # type: ignore[attr-defined]
+
+
+def test_columns_may_be_named(tmp_path: Path, convert: Convert) -> None:
+    source = written(tmp_path, "id|animal|sure|where\n1|cat|0.25|x/a.jpg\n")
+    options = {"file_column": "where", "class_column": "animal", "score_column": "sure", "separator": "|"}
+    assert convert(source, format="csv", **options)["x/a.jpg"][0]["score"] == 0.25
+
+
+def test_absolute_paths_below_the_images_folder_become_relative(tmp_path: Path, convert: Convert) -> None:
+    source = written(tmp_path, f"file,class\n{tmp_path}/images/sub/a.jpg,cat\n")
+    assert set(convert(source, format="csv", images=tmp_path / "images")) == {"sub/a.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "line", "words"),
+    [
+        ("file,cat,dog\na.jpg,0.5,x\n", "broken-row", 2, "'x'"),
+        ("file,class\na.jpg,cat\n\nb.jpg\n", "broken-row", 4, "1 columns, the header has 2"),
+        ("file,class\n,cat\n", "broken-row", 2, "no file name"),
+        ("file,class\na.jpg,cat\nb.jpg,\n", "class-missing", 3, "no class"),
+        ("file,cat,dog\na.jpg,0.9,0.9\n", "probabilities-sum", 2, "sum to 1.8"),
+        ("file,cat,dog\na.jpg,nan,0.9\n", "probabilities-sum", 2, "sum to nan"),
+        ('file,class\na.jpg,cat\n"b.jpg,cat\n', "broken-row", 3, "a quote that is not closed"),
+        (b"file,class\na.jpg,cat\n\xff.jpg,cat\n", "not-utf-8", 3, "not UTF-8"),
+        ("a,b\n1,2\n", "no-column", 1, "--file-column"),
+        ("file,x\na,1\n", "no-column", 1, "--class-column"),
+        ("file,cat,cat\na,1,0\n", "no-column", 1, "the same name"),
+        ("", "no-column", 1, "--file-column"),
+    ],
+)
+def test_a_broken_row_is_an_error_with_its_line(
+    text: str | bytes, code: str, line: int, words: str, tmp_path: Path, fails: Fails
+) -> None:
+    source = written(tmp_path, text)
+    ((where, message),) = fails(source, format="csv")[code]
+    assert where == f"{source}:{line}"
+    assert words in message
+
+
+def test_one_file_in_two_rows_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    source = written(tmp_path, "file,class\na.jpg,cat\na.jpg,dog\n")
+    assert "2 images (a.jpg, a.jpg)" in fails(source, format="csv")["name-collision"][0][1]
+
+
+def test_a_class_that_is_not_named_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    source = written(tmp_path, "file,class\na.jpg,cat\nb.jpg,fox\n")
+    (tmp_path / "names.txt").write_text("cat")
+    ((where, _),) = fails(source, format="csv", labels=tmp_path / "names.txt")["unknown-category"]
+    assert where == f"{source}:3"
+
+
+def test_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    source = written(tmp_path, "file,class\na.jpg,cat\n")
+    with pytest.raises(labelferry.UsageError, match="no column 'x'; it has file, class"):
+        labelferry.convert(source, tmp_path / "out", format="csv", class_column="x")
+
+
+def test_two_workers_write_what_one_writes(tmp_path: Path, convert: Convert) -> None:
+    source = written(tmp_path, "file,cat,dog\n" + "".join(f"{i}.jpg,{i / 100},{1 - i / 100}\n" for i in range(100)))
+    assert convert(source, format="csv", workers=2) == convert(source, format="csv")

@@ -1,0 +1,74 @@
+"""A folder per class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.conftest import Convert
+
+Fails = Callable[..., dict[str, list[tuple[str, str]]]]
+
+
+def probabilities(*values: float) -> dict[str, object]:
+    return {"category_id": values.index(1.0), "score": 1.0, "probabilities": list(values)}
+
+
+def test_classes_are_the_folders_in_alphabetical_order(fixtures: Path, convert: Convert) -> None:
+    assert convert(fixtures / "imagefolder/flat", format="imagefolder") == {
+        "cat/1.png": [probabilities(1, 0)],
+        "cat/outdoors/2.JPG": [probabilities(1, 0)],
+        "dog/1.png": [probabilities(0, 1)],
+    }
+    assert [c["name"] for c in convert.schema["categories"]] == ["cat", "dog"]  # type: ignore[attr-defined]
+
+
+def test_folders_of_splits_are_known_by_their_names(fixtures: Path, convert: Convert) -> None:
+    assert convert(fixtures / "imagefolder/splits", format="imagefolder") == {
+        "train/cat/1.png": [probabilities(1, 0, 0)],
+        "train/ox/2.png": [probabilities(0, 0, 1)],
+        "val/dog/1.png": [probabilities(0, 1, 0)],
+    }
+
+
+def test_one_split_may_be_chosen(fixtures: Path, convert: Convert, fails: Fails) -> None:
+    found = convert(fixtures / "imagefolder/splits", format="imagefolder", split="val")
+    assert found == {"val/dog/1.png": [probabilities(1)]}
+
+
+def test_a_split_that_is_not_there_is_an_error(fixtures: Path, fails: Fails) -> None:
+    found = fails(fixtures / "imagefolder/splits", format="imagefolder", split="test")
+    assert found["no-split"][0][1] == "no split 'test'; it has train, val"
+
+
+def test_whether_top_folders_are_splits_may_be_said(fixtures: Path, convert: Convert) -> None:
+    found = convert(fixtures / "imagefolder/splits", format="imagefolder", splits=False)
+    assert found["val/dog/1.png"] == [probabilities(0, 1)]
+
+
+def test_the_order_of_classes_may_be_named(fixtures: Path, tmp_path: Path, convert: Convert) -> None:
+    (tmp_path / "names.txt").write_text("dog\nfox\ncat\n")
+    found = convert(fixtures / "imagefolder/flat", format="imagefolder", labels=tmp_path / "names.txt")
+    assert found["dog/1.png"] == [probabilities(1, 0, 0)]
+    assert found["cat/1.png"] == [probabilities(0, 0, 1)]
+
+
+def test_an_image_in_no_class_or_in_one_that_is_not_named_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    for name in ("1.png", "a/2.png", "b/3.png"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).touch()
+    (tmp_path / "names.txt").write_text("a")
+    found = fails(tmp_path / "data", format="imagefolder", labels=tmp_path / "names.txt")
+    assert found["class-missing"][0][0].endswith("data/1.png")
+    assert found["unknown-category"][0][0].endswith("data/b/3.png")
+
+
+def test_a_folder_without_classes_or_a_file_is_refused(tmp_path: Path, fails: Fails) -> None:
+    assert "no folder of a class" in fails(tmp_path, format="imagefolder")["no-labels"][0][1]
+    (tmp_path / "file").touch()
+    assert "a folder was expected" in fails(tmp_path / "file", format="imagefolder")["no-labels"][0][1]
+
+
+def test_two_workers_write_what_one_writes(fixtures: Path, convert: Convert) -> None:
+    one = convert(fixtures / "imagefolder/flat", format="imagefolder")
+    assert convert(fixtures / "imagefolder/flat", format="imagefolder", workers=2) == one

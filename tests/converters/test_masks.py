@@ -1,0 +1,266 @@
+"""Mask PNGs: every flavour of fixtures/masks, against `==` on the pixels and the documented run lengths."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import labelferry
+from tests.conformance.test_real_coco import documented_encode
+from tests.conftest import Convert
+
+Fails = Callable[..., dict[str, list[tuple[str, str]]]]
+SHAPE = (12, 16)
+
+
+def area(*regions: Any) -> list[int]:
+    mask = np.zeros(SHAPE, bool)
+    for region in regions:
+        mask[region] = True
+    return documented_encode(mask)
+
+
+CAR_1, CAR_2 = np.s_[5:9, 2:6], np.s_[5:9, 9:13]
+ROAD_MASK = np.zeros(SHAPE, bool)
+ROAD_MASK[8:12] = True
+ROAD_MASK[CAR_1] = ROAD_MASK[CAR_2] = False
+ROAD, CARS = documented_encode(ROAD_MASK), area(CAR_1, CAR_2)
+
+
+def semantic(**masks: list[int]) -> list[tuple[str, list[int]]]:
+    return sorted(masks.items())
+
+
+def named(convert: Convert, predictions: list[dict[str, Any]]) -> list[tuple[str, list[int]]]:
+    names = {category["id"]: category["name"] for category in convert.schema["categories"]}  # type: ignore[attr-defined]
+    return sorted((names[p["category_id"]], p["segmentation"]) for p in predictions)
+
+
+def saved(folder: Path, values: Any, name: str = "a.png") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(values)).save(folder / name)
+    return folder
+
+
+def names_file(tmp_path: Path, *names: str) -> Path:
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    return tmp_path / "names.txt"
+
+
+def test_index_maps_of_8_and_16_bit_beside_their_images(fixtures: Path, convert: Convert) -> None:
+    folder = fixtures / "masks/index"
+    options = {"suffix": "_mask", "images": folder / "data", "labels": folder / "classes.yaml"}
+    found = convert(folder / "data", format="masks", **options)
+    assert named(convert, found["a.jpg"]) == semantic(road=ROAD, car=CARS)
+    assert named(convert, found["sub/b.jpg"]) == semantic(road=ROAD, train=area(CAR_1))
+    assert [c["name"] for c in convert.schema["categories"]] == ["road", "car", "train"]  # type: ignore[attr-defined]
+
+
+def test_a_palette_map_is_read_by_its_colours(fixtures: Path, convert: Convert) -> None:
+    folder = fixtures / "masks/palette"
+    found = convert(folder / "masks", format="masks", labels=folder / "labelmap.txt")
+    assert named(convert, found["a.png"]) == semantic(road=ROAD, car=CARS)
+
+
+@pytest.mark.parametrize("labels", ["label_colors.txt", "colours.csv", "colours.json", "colours.yaml"])
+def test_colour_maps_with_names_in_every_kind_of_file(labels: str, fixtures: Path, convert: Convert) -> None:
+    folder = fixtures / "masks/colour"
+    found = convert(folder / "masks", format="masks", images=folder / "images", labels=folder / labels)
+    assert named(convert, found["a.png"]) == semantic(road=ROAD, car=CARS)
+
+
+@pytest.mark.parametrize("task", ["instance-segmentation", "semantic-segmentation", "object-detection"])
+def test_instance_maps_take_their_classes_from_the_map_beside(task: str, fixtures: Path, convert: Convert) -> None:
+    folder = fixtures / "masks/instance"
+    options = {"class_masks": str(folder / "classes"), "labels": folder / "names.txt"}
+    found = convert(folder / "instances", format="masks", task=task, **options)
+    for name in ("a.png", "b.png"):
+        if task == "object-detection":
+            assert sorted(p["bbox"] for p in found[name]) == [[2, 5, 4, 4], [9, 5, 4, 4]]
+        elif task == "instance-segmentation":
+            assert named(convert, found[name]) == sorted([("car", area(CAR_1)), ("car", area(CAR_2))])
+        else:
+            assert named(convert, found[name]) == semantic(road=ROAD, car=CARS)
+
+
+def test_cityscapes_label_ids_training_ids_and_instance_ids(fixtures: Path, convert: Convert) -> None:
+    folder = fixtures / "masks/cityscapes"
+    pairing = {"images": folder / "leftImg8bit", "image_suffix": "_leftImg8bit"}
+    name = "train/aachen/aachen_000000_leftImg8bit.png"
+    for suffix, classes in (("_gtFine_labelIds", 33), ("_gtFine_labelTrainIds", 19)):
+        found = convert(folder / "gtFine", format="masks", suffix=suffix, **pairing)
+        assert named(convert, found[name]) == semantic(road=ROAD, car=CARS)
+        assert len(convert.schema["categories"]) == classes  # type: ignore[attr-defined]
+    found = convert(folder / "gtFine", format="masks", suffix="_gtFine_instanceIds", **pairing)
+    assert named(convert, found[name]) == [("car", area(CAR_1)), ("car", area(CAR_2))]
+    assert [(f.code, f.count) for f in convert.report.notes] == [("region-left-out", 1)]  # type: ignore[attr-defined]
+    task = {"task": "semantic-segmentation", "suffix": "_gtFine_instanceIds"}
+    found = convert(folder / "gtFine", format="masks", **task, **pairing)
+    assert named(convert, found[name]) == semantic(road=ROAD, car=CARS)
+
+
+def test_binary_masks_of_objects_and_of_classes(fixtures: Path, convert: Convert) -> None:
+    folder = fixtures / "masks/binary"
+    pattern = {"pattern": "{image}/{class}_{n}", "images": folder / "images"}
+    found = convert(folder / "objects", format="masks", **pattern)
+    road = np.zeros(SHAPE, bool)
+    road[8:] = True
+    road[CAR_1] = road[CAR_2] = False
+    expected = sorted([("car", area(CAR_1)), ("car", area(CAR_2)), ("road", documented_encode(road))])
+    assert (named(convert, found["a.png"]), found["empty.png"]) == (expected, [])
+    found = convert(folder / "classes", format="masks", pattern="{class}/{image}")
+    assert named(convert, found["a.png"]) == semantic(car=CARS, road=documented_encode(road))
+
+
+def test_two_workers_write_what_one_writes(fixtures: Path, convert: Convert) -> None:
+    folder = fixtures / "masks/instance"
+    options = {"class_masks": str(folder / "classes"), "labels": folder / "names.txt", "format": "masks"}
+    one = convert(folder / "instances", **options)
+    assert convert(folder / "instances", workers=2, **options) == one
+
+
+def test_random_maps_of_all_values_equal_the_documented_encode(tmp_path: Path, convert: Convert) -> None:
+    random = np.random.default_rng(0)
+    values = random.integers(0, 256, (37, 53)).astype(np.uint8)
+    labels = names_file(tmp_path, *(f"class {i}" for i in range(256)))
+    found = convert(saved(tmp_path / "masks", values), format="masks", labels=labels, ignore="")["a.png"]
+    expected = {int(value): documented_encode(values == value) for value in np.unique(values)}
+    assert {p["category_id"]: p["segmentation"] for p in found} == expected
+
+
+def test_what_is_ignored_is_the_users_choice(tmp_path: Path, convert: Convert) -> None:
+    values = np.array([[0, 1, 2, 255]], np.uint8)
+    source, labels = saved(tmp_path / "masks", values), names_file(tmp_path, "background", "a", "b")
+    options = {"format": "masks", "labels": labels}
+    assert named(convert, convert(source, **options)["a.png"]) == [("a", [1, 1, 2]), ("b", [2, 1, 1])]
+    kept = convert(source, ignore="255,a", **options)
+    assert named(convert, kept["a.png"]) == [("b", [2, 1, 1]), ("background", [0, 1, 3])]
+
+
+def test_a_value_that_stands_for_no_class_is_an_error_with_its_place(tmp_path: Path, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.array([[1, 1, 1], [1, 9, 9]], np.uint8))
+    options = {"format": "masks", "labels": names_file(tmp_path, "background", "a")}
+    ((where, message),) = fails(source, **options)["unknown-value"]
+    assert where.endswith("masks/a.png")
+    assert message == "2 pixels, the first at x 1, y 1, have the value 9, which stands for no class"
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    pixels[1, 1] = (1, 2, 3)
+    (tmp_path / "colours.txt").write_text("a:9,9,9::")
+    found = fails(saved(tmp_path / "rgb", pixels), format="masks", labels=tmp_path / "colours.txt")
+    assert "have the value (1, 2, 3)" in found["unknown-value"][0][1]
+
+
+def test_masks_and_images_without_each_other_are_errors(tmp_path: Path, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.ones((2, 2), np.uint8))
+    images = saved(tmp_path / "images", np.zeros((2, 2, 3), np.uint8), "b.jpg")
+    found = fails(source, format="masks", images=images, labels=names_file(tmp_path, "background", "a"))
+    assert found["label-without-image"][0][0].endswith("masks/a.png")
+    assert found["mask-missing"][0][0].endswith("images/b.jpg")
+
+
+def test_a_mask_of_another_size_than_its_image_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.ones((2, 2), np.uint8))
+    images = saved(tmp_path / "images", np.zeros((3, 4, 3), np.uint8), "a.jpg")
+    found = fails(source, format="masks", images=images, labels=names_file(tmp_path, "background", "a"))
+    assert found["mask-size"][0][1] == "the mask has 2 x 2 pixels, the image 4 x 3"
+
+
+def test_a_jpeg_is_refused_as_mask(tmp_path: Path, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.ones((8, 8), np.uint8), "a.jpg")
+    found = fails(source, format="masks", labels=names_file(tmp_path, "background", "a"))
+    assert "a JPEG is refused" in found["image-broken"][0][1]
+
+
+def test_a_truncated_png_is_an_error_and_the_others_are_still_read(tmp_path: Path, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.ones((64, 64), np.uint8))
+    saved(source, np.random.default_rng(0).integers(0, 2, (64, 64)).astype(np.uint8), "b.png")
+    (source / "b.png").write_bytes((source / "b.png").read_bytes()[:200])
+    (source / "c.png").write_bytes(b"no image")
+    options = {"format": "masks", "kind": "index", "labels": names_file(tmp_path, "background", "a")}
+    found = fails(source, **options)
+    assert [where[-5:] for where, _ in found["image-broken"]] == ["b.png", "c.png"]
+    report = labelferry.convert(source, tmp_path / "out", on_error="skip", **options)
+    assert report.images == 1
+
+
+def test_a_png_bomb_is_refused_before_it_is_decoded(tmp_path: Path, fails: Fails) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks/a.png").write_bytes(content)
+    labels = names_file(tmp_path, "background", "a")
+    found = fails(tmp_path / "masks", format="masks", kind="index", labels=labels)
+    (code,) = found
+    assert code in ("mask-too-large", "image-broken")
+    assert "100000 x 100000 pixels" in found[code][0][1] or "decompression bomb" in found[code][0][1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.json", "{", "not JSON"),
+        ("x.json", '{"a": [1, 2]}', "no class with a colour"),
+        ("x.yaml", "a: [1, 2, 300]", "no class with a colour"),
+        ("x.yaml", "a: !!python/name:os.system", "the tag"),
+        ("x.txt", "a:1,2,3::\nb:1,2,3::", "have the same colour"),
+        ("x.txt", "a:1,2,3::\nnonsense", "a class and its colour were expected"),
+        ("x.txt", "a\n\nb", "an empty line"),
+        ("none.txt", None, "No such file"),
+    ],
+)
+def test_a_broken_file_of_classes_is_an_error_that_names_it(
+    name: str, content: str | None, words: str, tmp_path: Path, fails: Fails
+) -> None:
+    source = saved(tmp_path / "masks", np.ones((2, 2), np.uint8))
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    (((where, message),),) = fails(source, format="masks", kind="index", labels=tmp_path / name).values()
+    assert str(tmp_path / name) in where
+    assert words in message
+
+
+def test_what_cannot_be_told_is_asked_and_not_guessed(tmp_path: Path, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.array([[0, 255]], np.uint8))
+    assert "--kind binary with --pattern" in fails(source, format="masks")["ambiguous-kind"][0][1]
+    assert "--labels" in fails(source, format="masks", kind="index")["no-names"][0][1]
+    assert "ends with '_x'" in fails(source, format="masks", suffix="_x")["no-labels"][0][1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kind": "colours"}, "--kind is one of index, colour"),
+        ({"kind": "binary"}, "--pattern"),
+        ({"kind": "instance"}, "--class-masks"),
+        ({"pattern": "{image}_{x}"}, "{x} is not one of"),
+        ({"pattern": "{image}{image}"}, "names a part twice"),
+    ],
+)
+def test_wrong_options_are_refused(options: dict[str, Any], words: str, tmp_path: Path) -> None:
+    source = saved(tmp_path / "masks", np.ones((2, 2), np.uint8))
+    with pytest.raises(labelferry.UsageError, match=words):
+        labelferry.convert(source, tmp_path / "out", format="masks", **options)
+
+
+def test_a_blurred_binary_mask_is_taken_whole_and_counted(tmp_path: Path, convert: Convert) -> None:
+    source = saved(tmp_path / "masks", np.array([[0, 40, 255, 0]], np.uint8), "a_cat.png")
+    found = convert(source, format="masks", pattern="{image}_{class}")
+    assert found["a.png"][0]["segmentation"] == [1, 2, 1]
+    assert [f.code for f in convert.report.repairs] == ["mask-not-binary"]  # type: ignore[attr-defined]
+
+
+def test_a_path_that_does_not_fit_the_pattern_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.ones((2, 2), np.uint8), "a_cat.png")
+    saved(source, np.ones((2, 2), np.uint8), "b.png")
+    ((where, _),) = fails(source, format="masks", pattern="{image}_{class}")["pattern"]
+    assert where.endswith("masks/b.png")
