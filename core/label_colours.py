@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from labelferry.errors import ExportError
-from labelferry.text import read_text, read_yaml
+from labelferry.text import read_json, read_text, read_yaml
 
 Colour = tuple[int, int, int]
 
 _HEX = re.compile(r"#?([0-9a-fA-F]{6})")
+_LABELMAP = re.compile(r"(.+?)\s*:\s*(\d+\s*,\s*\d+\s*,\s*\d+|#[0-9a-fA-F]{6})\s*(?::.*)?")
+"""CVAT's `name:r,g,b:parts:actions`."""
+
+_CAMVID = re.compile(r"(\d+\s+\d+\s+\d+)\s+(\S.*)")
+"""CamVid's `r g b name`."""
 
 
 def voc_colour(index: int) -> Colour:
@@ -31,77 +36,76 @@ def voc_colour(index: int) -> Colour:
 
 
 def read_label_colours(path: Path) -> list[tuple[str, Colour]]:
-    """Names and colours of classes, in the order of the file.
+    """Names and colours of classes, in the order of the file. A class may have several colours.
 
     Read are CVAT's labelmap.txt (`name:r,g,b:parts:actions`), CamVid's label_colors.txt (`r g b name`), CSV
-    (`name,r,g,b`, with or without a header), and JSON or YAML of `name: [r, g, b]`, `name: "#rrggbb"` or a list of
-    entries with name and color.
+    (`name,r,g,b` or `name,#rrggbb`, with or without a header), and JSON or YAML of `name: [r, g, b]`,
+    `name: "#rrggbb"` or a list of entries with name and color.
 
     Raises:
         ExportError: a line or entry is none of these, or two names have one colour.
     """
     suffix = path.suffix.lower()
     if suffix == ".json":
-        try:
-            entries = _of_mapping(json.loads(read_text(path)), path)
-        except (json.JSONDecodeError, RecursionError) as error:
-            where = f"{path}:{getattr(error, 'lineno', 1)}"
-            raise ExportError(f"not JSON: {error}", where=where, code="broken-json") from None
+        found = _of_mapping(read_json(path), path)
     elif suffix in (".yaml", ".yml"):
-        entries = _of_mapping(read_yaml(path), path)
+        found = _of_mapping(read_yaml(path), path)
     else:
-        entries = _of_lines(path, is_csv=suffix == ".csv")
+        found = _of_lines(path, is_csv=suffix == ".csv")
+    entries: list[tuple[str, Colour]] = []
     by_colour: dict[Colour, str] = {}
-    for name, colour in entries:
-        if by_colour.setdefault(colour, name) != name:
-            raise ExportError(f"{by_colour[colour]!r} and {name!r} have the same colour {colour}", where=str(path))
+    for where, name, value in found:
+        colour = _colour(value)
+        if colour is None or not isinstance(name, str) or not name.strip():
+            shown = repr(name or value)[:60] if not (name and value) else f"{name!r}: {value!r}"[:60]
+            raise ExportError(
+                f"a class and its colour, three numbers from 0 to 255, expected; found {shown}", where=where
+            )
+        if (other := by_colour.setdefault(colour, name.strip())) != name.strip():
+            raise ExportError(f"{other!r} and {name.strip()!r} have the same colour {colour}", where=where)
+        entries.append((name.strip(), colour))
     if not entries:
         raise ExportError("no class and colour in it", where=str(path))
     return entries
 
 
-def _of_lines(path: Path, is_csv: bool) -> list[tuple[str, Colour]]:
-    entries: list[tuple[str, Colour]] = []
+def _of_lines(path: Path, is_csv: bool) -> Iterator[tuple[str, Any, Any]]:
+    """(file:line, name, colour) of every line that is neither empty nor a comment."""
+    is_first = True
     for number, line in enumerate(read_text(path).splitlines(), 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
+        name: str = ""
+        value: Any = text
         if is_csv:
-            name, *numbers = [field.strip() for field in next(csv.reader([text]))]
-            if len(numbers) >= 3 and not any(number.isdigit() for number in numbers) and not entries:
-                continue  # a header
-        elif ":" in text:
-            name, colour_text = (text.rsplit(":", 3) if text.count(":") >= 3 else text.rsplit(":", 1))[:2]
-            numbers = colour_text.split(",")
-        else:
-            fields = text.split(None, 3)
-            name, numbers = (fields[3] if len(fields) > 3 else ""), fields[:3]
-        colour = _colour(numbers[:3] if len(numbers) > 1 else numbers[0] if numbers else "")
-        if colour is None or not name.strip():
-            raise ExportError(f"a class and its colour were expected, found {text[:60]!r}", where=f"{path}:{number}")
-        entries.append((name.strip(), colour))
-    return entries
+            try:
+                name, *fields = (f.strip() for f in next(csv.reader([text], delimiter=";" if ";" in text else ",")))
+            except csv.Error:
+                fields = []
+            if is_first and not any(character.isdigit() for field in fields for character in field):
+                is_first = False
+                continue
+            value = fields[0] if len(fields) == 1 else fields
+        elif match := _LABELMAP.fullmatch(text):
+            name, value = match[1], match[2] if match[2].startswith("#") else match[2].split(",")
+        elif match := _CAMVID.fullmatch(text):
+            name, value = match[2], match[1].split()
+        is_first = False
+        yield f"{path}:{number}", name, value
 
 
-def _of_mapping(data: Any, path: Path) -> list[tuple[str, Colour]]:
+def _of_mapping(data: Any, path: Path) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(data, dict) and isinstance(data.get("labels"), list):
         data = data["labels"]
-    if isinstance(data, list):
-        pairs = [
-            (entry.get("name"), entry.get("color", entry.get("colour"))) if isinstance(entry, dict) else (None, None)
-            for entry in data
-        ]
-    elif isinstance(data, dict):
-        pairs = list(data.items())
+    if isinstance(data, dict):
+        yield from ((str(path), name, value) for name, value in data.items())
+    elif isinstance(data, list):
+        for number, entry in enumerate(data, 1):
+            of = entry if isinstance(entry, dict) else {}
+            yield f"{path}, entry {number}", of.get("name"), of.get("color", of.get("colour"))
     else:
-        pairs = [(None, None)]
-    entries = []
-    for name, value in pairs:
-        colour = _colour(value)
-        if not isinstance(name, str) or not name.strip() or colour is None:
-            raise ExportError(f"the entry {name!r}: {value!r} is no class with a colour", where=str(path))
-        entries.append((name, colour))
-    return entries
+        raise ExportError("a mapping of names to colours was expected", where=str(path))
 
 
 def _colour(value: Any) -> Colour | None:

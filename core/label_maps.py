@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,10 @@ from labelferry.rle import RunLengthMask, masks_from_label_map
 
 
 def instances_of(
-    instance_map: NDArray[np.integer[Any]], class_map: NDArray[np.integer[Any]], ignored: frozenset[int]
+    instance_map: NDArray[np.integer[Any]],
+    class_map: NDArray[np.integer[Any]],
+    ignored: frozenset[int],
+    classes: Collection[int] | None = None,
 ) -> list[tuple[int, int, RunLengthMask]]:
     """Every instance of a map, with the class that most of its pixels have in the class map.
 
@@ -22,51 +25,79 @@ def instances_of(
         class_map: (H, W) classes.
         ignored: values that are no instance in the one and no class in the other; an instance that lies wholly on
             ignored classes is left out.
+        classes: the values of the class map that count, if not all but the ignored ones; `ignored` then holds
+            instance ids only.
 
     Returns:
         (instance id, class, mask), ascending by id. Of two classes with as many pixels the smaller counts.
     """
-    ids, classes = np.ascontiguousarray(instance_map).ravel(), np.ascontiguousarray(class_map).ravel()
-    changes = np.flatnonzero((ids[1:] != ids[:-1]) | (classes[1:] != classes[:-1])) + 1
-    starts = np.concatenate(([0], changes))
+    ids, labels = np.ascontiguousarray(instance_map).ravel(), np.ascontiguousarray(class_map).ravel()
+    starts = _firsts(ids, labels)
+    # from here on all is by runs, of which there are few
     lengths = np.diff(starts, append=ids.size)
-    pixels: dict[int, dict[int, int]] = {}
-    runs = zip(ids[starts].tolist(), classes[starts].tolist(), lengths.tolist(), strict=True)
-    for instance_id, label, length in runs:
-        if instance_id not in ignored and label not in ignored:
-            counts = pixels.setdefault(instance_id, {})
-            counts[label] = counts.get(label, 0) + length
+    ids, labels = ids[starts].astype(np.int64), labels[starts].astype(np.int64)
+    counted = ~np.isin(ids, list(ignored))
+    counted &= ~np.isin(labels, list(ignored)) if classes is None else np.isin(labels, list(classes))
+    if not counted.any():
+        return []
+    ids, labels, lengths = ids[counted], labels[counted], lengths[counted]
+    order = np.lexsort((labels, ids))
+    ids, labels, lengths = ids[order], labels[order], lengths[order]
+    pairs = _firsts(ids, labels)
+    pixels = np.add.reduceat(lengths, pairs)
+    ids, labels = ids[pairs], labels[pairs]
+    order = np.lexsort((labels, -pixels, ids))  # within each instance, the class of most pixels first
+    ids, labels = ids[order], labels[order]
+    chosen = _firsts(ids)
     masks = masks_from_label_map(instance_map)
-    return [
-        (instance_id, min(counts, key=lambda label: (-counts[label], label)), masks[instance_id])
-        for instance_id, counts in sorted(pixels.items())
-    ]
+    return [(i, label, masks[i]) for i, label in zip(ids[chosen].tolist(), labels[chosen].tolist(), strict=True)]
+
+
+def segments_of(
+    label_map: NDArray[np.integer[Any]], category_of: Callable[[int], int | None], path: str, are_colours: bool = False
+) -> tuple[list[tuple[int, int, RunLengthMask]], list[Finding]]:
+    """Every value of a label map that stands for a category.
+
+    Args:
+        label_map: (H, W) values.
+        category_of: the category id that a value stands for, None if it stands for none (background, boundary);
+            raises KeyError for values that it does not know.
+        path: the file, for messages.
+        are_colours: show values as colours in messages.
+
+    Returns:
+        (value, category id, mask), ascending by value; and an error for every value that is not known.
+    """
+    found, findings = [], []
+    for value, mask in masks_from_label_map(label_map).items():
+        try:
+            category_id = category_of(value)
+        except KeyError:
+            y, x = divmod(int(mask.flips[0]), mask.width)
+            shown = (value & 255, value >> 8 & 255, value >> 16) if are_colours else value
+            text = f"{mask.area} pixels, the first at x {x}, y {y}, have the value {shown}, which stands for no class"
+            findings.append(Finding("error", "unknown-value", path, text))
+        else:
+            if category_id is not None:
+                found.append((value, category_id, mask))
+    return found, findings
 
 
 def classes_of(
     label_map: NDArray[np.integer[Any]], ids: Mapping[int, int | None], path: str, are_colours: bool = False
 ) -> tuple[dict[int, list[RunLengthMask]], list[Finding]]:
-    """Every category of a label map and its masks.
-
-    Args:
-        label_map: (H, W) values.
-        ids: the category id that a value stands for, None if it stands for none (background, boundary).
-        path: the file, for messages.
-        are_colours: show values as colours in messages.
-
-    Returns:
-        The masks of each category id, ascending, one for each value that stands for it; and an error for every value
-        that is not in `ids`.
-    """
-    masks = masks_from_label_map(label_map)
+    """Every category of a label map and its masks: as `segments_of`, by category id, ascending."""
+    segments, findings = segments_of(label_map, ids.__getitem__, path, are_colours)
     found: dict[int, list[RunLengthMask]] = {}
-    findings = []
-    for value, mask in masks.items():
-        if value not in ids:
-            y, x = divmod(int(mask.flips[0]), mask.width)
-            shown = (value & 255, value >> 8 & 255, value >> 16) if are_colours else value
-            text = f"{mask.area} pixels, the first at x {x}, y {y}, have the value {shown}, which stands for no class"
-            findings.append(Finding("error", "unknown-value", path, text))
-        elif (category_id := ids[value]) is not None:
-            found.setdefault(category_id, []).append(mask)
+    for _, category_id, mask in segments:
+        found.setdefault(category_id, []).append(mask)
     return dict(sorted(found.items())), findings
+
+
+def _firsts(*columns: NDArray[Any]) -> NDArray[np.int64]:
+    """Positions at which any of the columns differs from the one before, the first among them."""
+    differs = np.ones(columns[0].size, np.bool_)
+    differs[1:] = columns[0][1:] != columns[0][:-1]
+    for column in columns[1:]:
+        differs[1:] |= column[1:] != column[:-1]
+    return np.flatnonzero(differs)

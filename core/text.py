@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,19 @@ def read_names(path: Path) -> list[str]:
     if "" in names:
         raise ExportError("an empty line among the names", where=f"{path}:{names.index('') + 1}")
     return names
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file.
+
+    Raises:
+        ExportError: it is none.
+    """
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
+        where = f"{path}:{getattr(error, 'lineno', 1)}"
+        raise ExportError(f"not JSON: {error}", where=where, code="broken-json") from None
 
 
 def read_yaml(path: Path) -> Any:
