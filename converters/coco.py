@@ -9,30 +9,39 @@ Definition: https://cocodataset.org/#format-data and https://cocodataset.org/#fo
 
 from __future__ import annotations
 
+import gc
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+from numpy.typing import NDArray
 
 from labelferry.adapter import Adapter
 from labelferry.errors import ExportError
 from labelferry.images import image_size, read_label_map
-from labelferry.model import Annotations, Category, Finding, Image, TaskType
+from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
 from labelferry.registry import register
 from labelferry.rle import RunLengthMask, masks_from_coco, masks_from_label_map
 
 NAMED = 100
 """Faults of one kind that are named one by one; the rest are counted."""
 
+_Int = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+_NONE = Raw(b"null")
+_NO_CATEGORY = -(2**53)
+_EMPTY = re.compile(rb"null|\[[\s\[\]]*\]|\{\s*\}")  # no value: null, [], [[]], {}
+_NO_JSON = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
+
 
 class _Category(Struct, gc=False):
-    id: int
+    id: _Int
     name: str
     keypoints: list[str] | None = None
     skeleton: list[tuple[int, int]] | None = None
@@ -45,78 +54,98 @@ class _Image(Struct, gc=False):
     height: float | None = None
 
 
+class _Annotation(Struct, gc=False):
+    """An annotation; its masks and keypoints stay text until a worker needs them."""
+
+    image_id: int | float | str
+    category_id: _Int = _NO_CATEGORY
+    id: int | str | None = None
+    bbox: tuple[float, float, float, float] | None = None
+    score: float | None = None
+    segmentation: Raw = _NONE
+    keypoints: Raw = _NONE
+    segments_info: Raw = _NONE
+    file_name: str | None = None
+
+
+class _WithoutBox(_Annotation, gc=False):
+    """An annotation whose bbox is an empty list, which is how some tools write that there is none."""
+
+    bbox: Annotated[list[float], Meta(max_length=0)] | None = None  # type: ignore[assignment]
+
+
 class _Dataset(Struct):
     images: list[_Image] | UnsetType = UNSET
+    annotations: list[_Annotation] | UnsetType = UNSET
+    categories: list[_Category] | UnsetType = UNSET
+
+
+class _Unchecked(Struct):
+    """The same of a file in which something is broken, to name what."""
+
+    images: list[Raw] | UnsetType = UNSET
     annotations: list[Raw] | UnsetType = UNSET
     categories: list[_Category] | UnsetType = UNSET
 
 
-class _Head(Struct, gc=False):
-    """As much of an annotation as sorting it to its image takes."""
-
-    image_id: int | float | str
-    segmentation: Raw = Raw(b"null")
-    keypoints: Raw = Raw(b"null")
-    segments_info: Raw = Raw(b"null")
-
-
-class _Annotation(Struct):
-    category_id: int
-    id: int | str | None = None
-    bbox: list[float] | None = None
-    score: float | None = None
-
-
-class _AnnotationWithMask(_Annotation):
-    segmentation: Any = None
-
-
-class _AnnotationWithKeypoints(_Annotation):
-    keypoints: list[float] | None = None
-
-
 class _Segment(Struct):
     id: int
-    category_id: int
+    category_id: _Int
 
 
-class _Panoptic(Struct):
-    segments_info: list[_Segment]
-    file_name: str | None = None
-    id: int | str | None = None
-
-
-_DECODERS: dict[TaskType, msgspec.json.Decoder[Any]] = {
-    TaskType.OBJECT_DETECTION: msgspec.json.Decoder(list[_Annotation]),
-    TaskType.INSTANCE_SEGMENTATION: msgspec.json.Decoder(list[_AnnotationWithMask]),
-    TaskType.KEYPOINT_DETECTION: msgspec.json.Decoder(list[_AnnotationWithKeypoints]),
-}
 _DATASET = msgspec.json.Decoder(_Dataset)
-_RESULTS = msgspec.json.Decoder(list[Raw])
-_HEAD = msgspec.json.Decoder(_Head)
-_EMPTY = re.compile(rb"null|\[[\s\[\]]*\]|\{\s*\}")  # no value: null, [], [[]], {}
-_PANOPTIC = msgspec.json.Decoder(list[_Panoptic])
+_UNCHECKED = msgspec.json.Decoder(_Unchecked)
+_RESULTS = msgspec.json.Decoder(list[_Annotation])
+_UNCHECKED_RESULTS = msgspec.json.Decoder(list[Raw])
+_ONE_IMAGE = msgspec.json.Decoder(_Image)
+_ONE_ANNOTATION = msgspec.json.Decoder(_Annotation)
+_ONE_WITHOUT_BOX = msgspec.json.Decoder(_WithoutBox)
+_SEGMENTATIONS = msgspec.json.Decoder(list[Any])
+_KEYPOINTS = msgspec.json.Decoder(list[list[float] | None])
+_SEGMENTS = msgspec.json.Decoder(list[_Segment])
+
+Floats = NDArray[np.float64]
 
 
 class _Source(NamedTuple):
-    """What `get_labels` needs of an image: its annotations as a JSON list, and its size and path if given."""
+    """What `get_labels` needs of an image.
 
-    annotations: bytes
+    Attributes:
+        category_ids: (N,) of its annotations.
+        boxes: (N, 4), NaN where an annotation has none; None if the task needs none.
+        scores: (N,), NaN where there is none; None if the file has none.
+        ids: the annotations' ids.
+        shapes: JSON list of their segmentations, or keypoints, or of a panoptic annotation's segments.
+        size: width and height as given.
+        image: the image's file, if the size must be read from it.
+        panoptic: the PNG of a panoptic annotation.
+    """
+
+    category_ids: NDArray[np.int64]
+    boxes: Floats | None
+    scores: Floats | None
+    ids: Sequence[int | str | None]
+    shapes: bytes
     size: tuple[float | None, float | None]
-    image: Path | None
-    masks: Path | None
+    image: File | None
+    panoptic: File | None
 
 
-class _File(NamedTuple):
-    """A file as it is held while images are listed."""
+class _Export(NamedTuple):
+    """A file as columns, annotations in the order of their images."""
 
     images: list[_Image]
-    annotations: list[Raw]
     categories: list[Category]
-    place: np.ndarray[Any, np.dtype[np.int64]]  # of each annotation's image, -1 if there is none
     tasks: tuple[TaskType, ...]
+    bounds: list[int]
+    category_ids: NDArray[np.int64]
+    boxes: Floats
+    scores: Floats | None
+    ids: list[int | str | None]
+    segmentations: list[Raw]
+    keypoints: list[Raw]
+    panoptic: list[tuple[str | None, Raw]] | None
     findings: list[Finding]
-    panoptic: bool
 
 
 @register("coco")
@@ -151,10 +180,11 @@ class Coco(Adapter):
         self.images = images
         self.masks = masks
         self._is_results = False
-        self._file: _File | None = None
+        self._lacks_boxes = False
+        self._export: _Export | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None}
+        return {**self.__dict__, "_export": None}
 
     def get_tasks(self) -> tuple[TaskType, ...]:
         return self._read().tasks
@@ -166,319 +196,387 @@ class Coco(Adapter):
         return len(self._read().images)
 
     def get_images(self) -> Iterator[Image]:
-        file = self._read()
-        self.findings += file.findings
-        order = np.argsort(file.place, kind="stable")
-        bounds = np.searchsorted(file.place[order], np.arange(len(file.images) + 1)).tolist()
-        annotations = file.annotations
+        export = self._read()
+        self.findings += export.findings
+        shapes: list[Raw] | None = None
+        if self.task is TaskType.KEYPOINT_DETECTION:
+            shapes = export.keypoints
+        elif self.task is TaskType.INSTANCE_SEGMENTATION or self._lacks_boxes:
+            shapes = export.segmentations
+        boxes, scores, panoptic = export.boxes, export.scores, export.panoptic
         masks = self.masks or self.path.with_suffix("")
-        for index, image in enumerate(file.images):
-            own = order[bounds[index] : bounds[index + 1]].tolist()
-            text = b"[" + b",".join([bytes(annotations[i]) for i in own]) + b"]"
+        for index, image in enumerate(export.images):
+            low, high = export.bounds[index], export.bounds[index + 1]
             name = image.file_name
             if self.images is not None and os.path.isabs(name):
-                name = self._relative(name)
-            size = (image.width, image.height)
+                name = _relative(name, self.images)
             known = image.width is not None and image.height is not None
-            path = None if known or self.images is None else self.images / name
-            yield Image(name, _Source(text, size, path, masks if file.panoptic else None))
+            source = _Source(
+                export.category_ids[low:high],
+                boxes[low:high],
+                None if scores is None else scores[low:high],
+                export.ids[low:high],
+                b"" if shapes is None else b"[" + b",".join(shapes[low:high]) + b"]",
+                (image.width, image.height),
+                None if known or self.images is None else File(self.images / name),
+                None,
+            )
+            if panoptic is not None and high > low:
+                png, segments = panoptic[low]
+                png = png or os.path.splitext(os.path.basename(name))[0] + ".png"
+                source = source._replace(shapes=bytes(segments), panoptic=File(masks / png))
+            yield Image(name, source)
 
     def get_labels(self, image: Image) -> Annotations:
         source: _Source = image.source
-        if source.masks is not None:
-            return self._panoptic_labels(image, source)
-        size = self._size(source)
-        findings: list[Finding] = []
-        # the masks of objects that lack a box give them one
-        objects = self._decode(image, source, self.task, findings)
-        if self.task is TaskType.OBJECT_DETECTION and any(not o.bbox for o in objects):
-            objects = self._decode(image, source, TaskType.INSTANCE_SEGMENTATION, [])
-        locate = partial(_locate, str(self.path), image.file_name, [o.id for o in objects])
-        annotations = Annotations(
-            np.array([o.category_id for o in objects], np.int64), size, findings=findings, locate=locate
-        )
-        if any(o.score is not None for o in objects):
-            annotations.scores = np.array([np.nan if o.score is None else o.score for o in objects])
-        if self.task is TaskType.INSTANCE_SEGMENTATION:
-            return _with_masks(annotations, objects)
-        if self.task is TaskType.KEYPOINT_DETECTION:
-            return _with_keypoints(annotations, objects, self._is_results)
-        if any(not o.bbox for o in objects):
-            return _with_boxes_of_masks(annotations, objects)
-        annotations.boxes = np.array([o.bbox for o in objects], np.float64).reshape(-1, 4)
-        return annotations
-
-    def _size(self, source: _Source) -> tuple[int, int] | None:
+        if source.panoptic is not None:
+            return self._panoptic_labels(source, source.panoptic)
         width, height = source.size
-        if width is not None and height is not None:
-            return int(width), int(height)
+        annotations = Annotations(
+            source.category_ids,
+            (int(width), int(height)) if width is not None and height is not None else self._size(source),
+            source.boxes,
+            source.scores,
+            locate=partial(_locate, str(self.path), image.file_name, source.ids),
+        )
+        if self.task is TaskType.INSTANCE_SEGMENTATION:
+            return _with_masks(annotations, source)
+        if self.task is TaskType.KEYPOINT_DETECTION:
+            return _with_keypoints(annotations, source, self._is_results)
+        return _with_boxes_of_masks(annotations, source) if self._lacks_boxes else annotations
+
+    def _size(self, source: _Source) -> tuple[int, int]:
         if source.image is not None:
             return image_size(source.image)
-        raise ExportError(
-            "the file gives no width and height; name the folder of the images with --images",
-            where="",
-            code="image-size",
-        )
+        text = "the file gives no width and height; name the folder of the images with --images"
+        raise ExportError(text, code="image-size")
 
-    def _decode(self, image: Image, source: _Source, task: TaskType, findings: list[Finding]) -> list[Any]:
-        """The image's annotations; those that are broken go to the findings."""
-        decode = _DECODERS[task].decode
-        try:
-            objects: list[Any] = decode(source.annotations)
-            if all(not o.bbox or len(o.bbox) == 4 for o in objects):
-                return objects
-        except msgspec.MsgspecError:
-            pass
-        objects = []
-        for number, raw in enumerate(_RESULTS.decode(source.annotations)):
-            try:
-                (o,) = decode(b"[" + bytes(raw) + b"]")
-                fault = f"{len(o.bbox)} numbers in bbox, not 4" if o.bbox and len(o.bbox) != 4 else ""
-            except msgspec.MsgspecError as error:
-                fault = str(error).replace("$[0].", "")
-            if not fault:
-                objects.append(o)
-                continue
-            given = msgspec.json.decode(raw)
-            where = _locate(str(self.path), image.file_name, {number: given.get("id")}, number)
-            findings.append(Finding("error", "broken-annotation", where, fault))
-        return objects
-
-    def _panoptic_labels(self, image: Image, source: _Source) -> Annotations:
+    def _panoptic_labels(self, source: _Source, path: File) -> Annotations:
         """Segments by their ids in the colours of a PNG: R + 256 G + 65536 B; 0 is no segment."""
-        assert source.masks is not None
+        if len(source.ids) > 1:
+            raise ExportError(f"{len(source.ids)} panoptic annotations for one image", where=str(self.path))
+        folder = str(self.masks or self.path.with_suffix(""))
+        if not os.path.normpath(path).startswith(os.path.normpath(folder) + os.sep):
+            raise ExportError(f"the mask lies outside of {folder}", where=path, code="file-name")
         try:
-            records = _PANOPTIC.decode(source.annotations)
+            segments = _SEGMENTS.decode(source.shapes)
         except msgspec.MsgspecError as error:
-            raise ExportError(str(error), where=f"{self.path}, image {image.file_name}") from None
-        if not records:
-            return Annotations.empty(self._size(source))
-        if len(records) > 1:
-            raise ExportError(f"{len(records)} panoptic annotations for one image", where=f"{self.path}")
-        name = records[0].file_name or Path(image.file_name).with_suffix(".png").name
-        if os.path.isabs(name) or ".." in Path(name).parts:
-            raise ExportError(f"the mask name {name!r} leads out of {source.masks}", where=str(self.path))
-        path = source.masks / name
+            text = f"segments_info: {error}"
+            raise ExportError(text, where=f"{self.path}, mask {path}", code="broken-annotation") from None
         pixels, are_colours = read_label_map(path)
         if not are_colours:
-            raise ExportError("a panoptic PNG is RGB, this one is not", where=str(path), code="mask-mode")
+            raise ExportError("a panoptic PNG is RGB, this one is not", where=path, code="mask-mode")
         found = masks_from_label_map(pixels)
-        segments = records[0].segments_info
         findings = []
         if unknown := found.keys() - {segment.id for segment in segments} - {0}:
             text = f"{len(unknown)} segment id(s) of the PNG are not in segments_info, as {min(unknown)}"
-            findings.append(Finding("error", "unknown-segment", str(path), text, len(unknown)))
+            findings.append(Finding("error", "unknown-segment", path, text, len(unknown)))
         height, width = pixels.shape
         nothing = RunLengthMask(np.array([height * width]), height, width)
         return Annotations(
             np.array([segment.category_id for segment in segments], np.int64),
-            (width, height) if None in source.size else self._size(source),
+            (width, height) if None in source.size else (int(source.size[0] or 0), int(source.size[1] or 0)),
             masks=[found.get(segment.id, nothing) for segment in segments],
             findings=findings,
             locate=lambda i: f"{path}, segment id {segments[i].id}",
         )
 
-    def _relative(self, name: str) -> str:
-        assert self.images is not None
-        try:
-            return Path(name).relative_to(self.images.absolute()).as_posix()
-        except ValueError:
-            return name  # refused, as every absolute name
-
-    def _read(self) -> _File:
-        if self._file is None:
-            content = _parse(self.path)
-            if isinstance(content, list):
-                self._is_results = True
-                annotations = content
-                if self.dataset is None:
-                    raise ExportError(
-                        "a results file, a bare list without images and categories; name the COCO file that has them "
-                        "with --dataset",
-                        where=str(self.path),
-                        code="results-without-dataset",
-                    )
-            elif content.annotations is UNSET:
-                raise ExportError("no 'annotations' in it; is it a COCO file?", where=str(self.path))
-            else:
-                annotations = content.annotations
-            base = content if self.dataset is None else _parse(self.dataset)
-            if isinstance(base, list) or base.images is UNSET or base.categories is UNSET:
+    def _read(self) -> _Export:
+        if self._export is None:
+            findings: list[Finding] = []
+            content, self._is_results = _parse(self.path, findings)
+            base = content
+            if self.dataset is not None:
+                base, _ = _parse(self.dataset, findings)
+            elif self._is_results:
+                text = (
+                    "a results file, a bare list without images and categories; name the COCO file that has them with "
+                )
+                raise ExportError(text + "--dataset", where=str(self.path), code="results-without-dataset")
+            if content.annotations is UNSET:
+                raise ExportError("no 'annotations' in it; is it a COCO file?", where=str(self.path), code="not-coco")
+            if base.images is UNSET or base.categories is UNSET:
                 text = "it needs both 'images' and 'categories'; is it a COCO dataset file?"
-                raise ExportError(text, where=str(self.dataset or self.path))
-            self._file = self._sort(base.images, annotations, base.categories)
-        return self._file
+                raise ExportError(text, where=str(self.dataset or self.path), code="not-coco")
+            self._export = self._columns(base.images, content.annotations, base.categories, findings)
+        return self._export
 
-    def _sort(self, images: list[_Image], annotations: list[Raw], categories: Sequence[_Category]) -> _File:
+    def _columns(
+        self,
+        images: list[_Image],
+        annotations: list[_Annotation],
+        categories: list[_Category],
+        findings: list[Finding],
+    ) -> _Export:
         """Every annotation to its image, and what the file holds."""
-        findings: list[Finding] = []
+        has_masks = any(_EMPTY.fullmatch(a.segmentation) is None for a in annotations)
+        has_keypoints = any(_EMPTY.fullmatch(a.keypoints) is None for a in annotations)
+        is_panoptic = any(a.segments_info is not _NONE for a in annotations)
+        if not is_panoptic:
+            broken = _Faults(findings, "broken-annotation")
+            for index, a in enumerate(annotations):
+                if a.category_id == _NO_CATEGORY:
+                    broken.add(f"{self.path}, annotation {index}", "it has no category_id")
+            annotations = [a for a in annotations if a.category_id != _NO_CATEGORY]
         images = self._unambiguous(images, findings)
-        places = {str(image.id): place for place, image in enumerate(images)}
-        place = np.full(len(annotations), -1, np.int64)
-        unknown = broken = 0
-        masks = keypoints = panoptic = False
-        for index, raw in enumerate(annotations):
-            try:
-                head = _HEAD.decode(raw)
-            except msgspec.MsgspecError as error:
-                broken += 1
-                if broken <= NAMED:
-                    text = str(error)
-                    findings.append(Finding("error", "broken-annotation", f"{self.path}, annotation {index}", text))
-                continue
-            masks = masks or _EMPTY.fullmatch(head.segmentation) is None
-            keypoints = keypoints or _EMPTY.fullmatch(head.keypoints) is None
-            panoptic = panoptic or _EMPTY.fullmatch(head.segments_info) is None
-            found = places.get(str(head.image_id))
-            if found is None and isinstance(head.image_id, float):
-                found = places.get(str(int(head.image_id)))
-            if found is None:
-                unknown += 1
-                if unknown <= NAMED:
-                    text = f"image_id {head.image_id!r} is not the id of any image of the file"
-                    where = f"{self.path}, annotation {index}"
-                    findings.append(Finding("error", "unknown-image", where, text))
-                continue
-            place[index] = found
-        for code, count in (("unknown-image", unknown), ("broken-annotation", broken)):
-            if count > NAMED:
-                findings.append(Finding("error", code, str(self.path), "and more of the same", count - NAMED))
-        tasks: tuple[TaskType, ...] = () if panoptic else (TaskType.OBJECT_DETECTION,)
-        if masks or panoptic:
+        places: dict[int | float | str, int] = {image.id: place for place, image in enumerate(images)}
+        place = np.fromiter((places.get(a.image_id, -1) for a in annotations), np.int64, len(annotations))
+        if (place < 0).any():  # ids that are text in one list and numbers in the other, and unknown ones
+            unknown = _Faults(findings, "unknown-image")
+            by_text = {str(image.id): place for place, image in enumerate(images)}
+            for index in np.flatnonzero(place < 0).tolist():
+                a = annotations[index]
+                place[index] = by_text.get(str(a.image_id), -1)
+                if place[index] < 0:
+                    where = _locate(str(self.path), "", [a.id], 0) if a.id is not None else f"{self.path}"
+                    text = f"image_id {a.image_id!r} is not the id of any image"
+                    unknown.add(where, text)
+        order = np.argsort(place, kind="stable")
+        bounds = np.searchsorted(place, np.arange(len(images) + 1), sorter=order).tolist()
+        lacking = (np.nan,) * 4
+        flat = chain.from_iterable(a.bbox or lacking for a in annotations)
+        boxes = np.fromiter(flat, np.float64, 4 * len(annotations)).reshape(-1, 4)[order]
+        self._lacks_boxes = bool(np.isnan(boxes).any())
+        scores = None
+        if any(a.score is not None for a in annotations):
+            given = (np.nan if a.score is None else a.score for a in annotations)
+            scores = np.fromiter(given, np.float64, len(annotations))[order]
+        tasks: tuple[TaskType, ...] = () if is_panoptic else (TaskType.OBJECT_DETECTION,)
+        if has_masks or is_panoptic:
             tasks = (TaskType.INSTANCE_SEGMENTATION, *tasks)
-        if keypoints:
+        if has_keypoints:
             tasks = (TaskType.KEYPOINT_DETECTION, *tasks)
-        known = [Category(c.id, c.name, tuple(c.keypoints or ()), tuple(c.skeleton or ())) for c in categories]
-        return _File(images, annotations, known, place, tasks, findings, panoptic)
+        ordered = [annotations[i] for i in order.tolist()]
+        return _Export(
+            images,
+            [Category(c.id, c.name, tuple(c.keypoints or ()), tuple(c.skeleton or ())) for c in categories],
+            tasks,
+            bounds,
+            np.fromiter((a.category_id for a in ordered), np.int64, len(ordered)),
+            boxes,
+            scores,
+            [a.id for a in ordered],
+            [a.segmentation for a in ordered],
+            [a.keypoints for a in ordered],
+            [(a.file_name, a.segments_info) for a in ordered] if is_panoptic else None,
+            findings,
+        )
 
     def _unambiguous(self, images: list[_Image], findings: list[Finding]) -> list[_Image]:
         """The images whose id is theirs alone; an entry that is given twice counts once."""
-        by_id: dict[str, _Image] = {}
-        twice: set[str] = set()
+        by_id: dict[int | float | str, _Image] = {}
+        twice: set[int | float | str] = set()
+        doubtful = _Faults(findings, "image-id-twice")
         for image in images:
-            key = str(image.id)
-            first = by_id.setdefault(key, image)
+            first = by_id.setdefault(image.id, image)
             if first is image:
                 continue
+            where = f"{self.path}, image id {image.id}"
             if first.file_name == image.file_name:
                 text = f"the image {image.file_name!r} is listed twice; counted once"
-                findings.append(Finding("repair", "image-twice", f"{self.path}, image id {key}", text))
+                findings.append(Finding("repair", "image-twice", where, text))
             else:
-                twice.add(key)
+                twice.add(image.id)
                 text = f"two images have this id, {first.file_name!r} and {image.file_name!r}: whose labels are whose?"
-                findings.append(Finding("error", "image-id-twice", f"{self.path}, image id {key}", text))
-        return [image for key, image in by_id.items() if key not in twice]
+                doubtful.add(where, text)
+        return [image for key, image in by_id.items() if key not in twice] if len(by_id) < len(images) else images
 
 
-def _locate(path: str, name: str, ids: Sequence[Any] | Mapping[int, Any], index: int) -> str:
+class _Faults:
+    """Errors of one code, of which all but the first are only counted."""
+
+    def __init__(self, findings: list[Finding], code: str) -> None:
+        self._findings = findings
+        self._code = code
+        self._count = 0
+
+    def add(self, where: str, text: str) -> None:
+        self._count += 1
+        if self._count <= NAMED + 1:
+            self._place = len(self._findings)
+            self._findings.append(Finding("error", self._code, where, text))
+        else:
+            self._findings[self._place] = Finding("error", self._code, where, text, self._count - NAMED)
+
+
+def _relative(name: str, folder: Path) -> str:
+    try:
+        return Path(name).relative_to(folder.absolute()).as_posix()
+    except ValueError:
+        return name  # refused, as every absolute name
+
+
+def _locate(path: str, name: str, ids: Sequence[int | str | None], index: int) -> str:
     if ids[index] is None:
         return f"{path}, image {name}, its annotation {index + 1}"
     return f"{path}, annotation id {ids[index]}"
 
 
-def _masks(annotations: Annotations, objects: Sequence[Any]) -> list[RunLengthMask | None]:
-    """The objects' masks; what is wrong with them goes to the findings."""
+def _masks(annotations: Annotations, segmentations: Sequence[Any], places: Sequence[int]) -> list[RunLengthMask | None]:
+    """Masks of segmentations, those of the objects at these places; what is wrong goes to the findings."""
     assert annotations.size is not None
     assert annotations.locate is not None
     width, height = annotations.size
-    masks, problems = masks_from_coco([o.segmentation for o in objects], height, width)
+    masks, problems = masks_from_coco(segmentations, height, width)
     for problem in problems:
-        where = annotations.locate(problem.index)
+        where = annotations.locate(places[problem.index])
         kind = "error" if problem.fatal else "repair"
         annotations.findings.append(Finding(kind, problem.code, where, problem.message))  # type: ignore[arg-type]
     return masks
 
 
-def _with_masks(annotations: Annotations, objects: Sequence[_AnnotationWithMask]) -> Annotations:
+def _with_masks(annotations: Annotations, source: _Source) -> Annotations:
     """Masks, and the given boxes, or the tight ones of the masks where none are given."""
-    masks = _masks(annotations, objects)
-    locate = annotations.locate
-    assert locate is not None
-    for i, (mask, o) in enumerate(zip(masks, objects, strict=True)):
-        if mask is None and not o.segmentation:
-            text = "the object has no segmentation; left out (with --task object-detection it is kept)"
-            annotations.findings.append(Finding("repair", "segmentation-missing", locate(i), text))
-    kept = [i for i, mask in enumerate(masks) if mask is not None]
-    if len(kept) < len(masks):
-        annotations = annotations.take(kept)
-    present = [mask for mask in masks if mask is not None]
-    annotations.masks = present
-    boxes = [objects[i].bbox or mask.box for i, mask in zip(kept, present, strict=True)]
-    annotations.boxes = np.array(boxes, np.float64).reshape(-1, 4)
+    segmentations = _SEGMENTATIONS.decode(source.shapes)
+    masks = _masks(annotations, segmentations, range(len(segmentations)))
+    if None in masks:
+        locate = annotations.locate
+        assert locate is not None
+        for i, (mask, segmentation) in enumerate(zip(masks, segmentations, strict=True)):
+            if mask is None and not segmentation:
+                text = "the object has no segmentation; left out (with --task object-detection it is kept)"
+                annotations.findings.append(Finding("repair", "segmentation-missing", locate(i), text))
+        annotations = annotations.take([i for i, mask in enumerate(masks) if mask is not None])
+    annotations.masks = present = [mask for mask in masks if mask is not None]
+    boxes = annotations.boxes
+    if boxes is not None and np.isnan(boxes).any():
+        tight = np.array([mask.box for mask in present], np.float64).reshape(-1, 4)
+        annotations.boxes = np.where(np.isnan(boxes), tight, boxes)
     return annotations
 
 
-def _with_boxes_of_masks(annotations: Annotations, objects: Sequence[_AnnotationWithMask]) -> Annotations:
+def _with_boxes_of_masks(annotations: Annotations, source: _Source) -> Annotations:
     """The given boxes, and the tight ones of the masks where none are given."""
-    masks = _masks(annotations, [o for o in objects if not o.bbox])
-    lacking = iter(masks)
-    boxes = [o.bbox or (mask.box if (mask := next(lacking)) else None) for o in objects]
-    locate = annotations.locate
-    assert locate is not None
-    for i, box in enumerate(boxes):
-        if box is None:
+    assert source.boxes is not None
+    lacking = np.flatnonzero(np.isnan(source.boxes[:, 0])).tolist()
+    if not lacking:
+        return annotations
+    segmentations = _SEGMENTATIONS.decode(source.shapes)
+    masks = _masks(annotations, [segmentations[i] for i in lacking], lacking)
+    boxes, none = source.boxes.copy(), set()
+    for i, mask in zip(lacking, masks, strict=True):
+        if mask is not None:
+            boxes[i] = mask.box
+            continue
+        none.add(i)
+        if not segmentations[i]:
+            assert annotations.locate is not None
             text = "the object has neither a bbox nor a segmentation to take it from"
-            annotations.findings.append(Finding("error", "box-missing", locate(i), text))
-    kept = [i for i, box in enumerate(boxes) if box is not None]
-    annotations = annotations.take(kept)
-    annotations.boxes = np.array([boxes[i] for i in kept], np.float64).reshape(-1, 4)
-    return annotations
+            annotations.findings.append(Finding("error", "box-missing", annotations.locate(i), text))
+    annotations.boxes = boxes
+    return annotations.take([i for i in range(len(boxes)) if i not in none]) if none else annotations
 
 
-def _with_keypoints(
-    annotations: Annotations, objects: Sequence[_AnnotationWithKeypoints], is_results: bool
-) -> Annotations:
+def _with_keypoints(annotations: Annotations, source: _Source, is_results: bool) -> Annotations:
     """Keypoints with visibility 0, 1, 2 as scores 0, 0.5, 1; of results, scores are taken as they are."""
     locate = annotations.locate
     assert locate is not None
-    kept, keypoints, boxes = [], [], []
-    for i, o in enumerate(objects):
-        if not o.keypoints:
+    try:
+        given = _KEYPOINTS.decode(source.shapes)
+    except msgspec.MsgspecError:
+        given = []
+        for i, one in enumerate(_UNCHECKED_RESULTS.decode(source.shapes)):
+            try:
+                given += _KEYPOINTS.decode(b"[" + bytes(one) + b"]")
+            except msgspec.MsgspecError as error:
+                text = str(error).replace("$[0]", "keypoints")
+                annotations.findings.append(Finding("error", "broken-keypoints", locate(i), text))
+                given.append([0])  # no keypoints, and told already
+    kept, keypoints = [], []
+    for i, numbers in enumerate(given):
+        if not numbers:
             text = "the object has no keypoints; left out (with --task object-detection it is kept)"
             annotations.findings.append(Finding("repair", "keypoints-missing", locate(i), text))
-            continue
-        if len(o.keypoints) % 3:
-            text = f"{len(o.keypoints)} numbers in keypoints; they come in threes of x, y, visibility"
-            annotations.findings.append(Finding("error", "broken-keypoints", locate(i), text))
-            continue
-        points = np.array(o.keypoints).reshape(-1, 3)
-        if not is_results or (set(points[:, 2].tolist()) <= {0, 1, 2} and points[:, 2].max() == 2):
-            points[:, 2] /= 2
-        kept.append(i)
-        keypoints.append(points)
-        low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
-        boxes.append(o.bbox or (*low, *(high - low)))
+        elif len(numbers) % 3:
+            if len(numbers) > 1:
+                text = f"{len(numbers)} numbers in keypoints; they come in threes of x, y, visibility"
+                annotations.findings.append(Finding("error", "broken-keypoints", locate(i), text))
+        else:
+            points = np.array(numbers).reshape(-1, 3)
+            visibility = points[:, 2]
+            if not is_results or (np.isin(visibility, (0, 1, 2)).all() and visibility.max() == 2):
+                visibility /= 2
+            kept.append(i)
+            keypoints.append(points)
     annotations = annotations.take(kept)
     annotations.keypoints = keypoints
-    annotations.boxes = np.array(boxes, np.float64).reshape(-1, 4)
+    boxes = annotations.boxes
+    if boxes is not None and np.isnan(boxes).any():
+        low = np.array([points[:, :2].min(axis=0) for points in keypoints])
+        high = np.array([points[:, :2].max(axis=0) for points in keypoints])
+        annotations.boxes = np.where(np.isnan(boxes), np.concatenate((low, high - low), axis=1), boxes)
     return annotations
 
 
-_NO_JSON = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b')
+def _parse(path: Path, findings: list[Finding]) -> tuple[_Dataset, bool]:
+    """A COCO file, and whether it is a bare list of results.
 
-
-def _parse(path: Path) -> _Dataset | list[Raw]:
-    """A COCO file, its annotations left as text. NaN and Infinity, which Python writes though JSON has none, are read
-    as null, so that the annotations that hold them can be named."""
+    NaN and Infinity, which Python writes though JSON has none, are read as null, so that what holds them can be named.
+    """
     try:
-        content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+        content = path.read_bytes()
     except OSError as error:
         raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="file-missing") from None
+    if content.startswith(b"\xef\xbb\xbf"):
+        content = content[3:]
     is_list = content[:64].lstrip()[:1] == b"["
-    decode = _RESULTS.decode if is_list else _DATASET.decode
+    collecting = gc.isenabled()
+    gc.disable()  # millions of small objects are made and none of them forms a cycle
     try:
         try:
-            return decode(content)
+            return _decode(content, is_list), is_list
         except msgspec.ValidationError:
-            raise
+            return _decode_one_by_one(content, is_list, path, findings), is_list
         except msgspec.DecodeError:
             if b"NaN" not in content and b"Infinity" not in content:
                 raise
             content = _NO_JSON.sub(lambda match: match[0] if match[0][:1] == b'"' else b"null", content)
-            return decode(content)
+            return _decode_one_by_one(content, is_list, path, findings), is_list
     except msgspec.ValidationError as error:
         raise ExportError(str(error), where=str(path), code="broken-json") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         byte = re.search(r"\(byte (\d+)\)", str(error))
         line = content.count(b"\n", 0, int(byte[1]) if byte else len(content)) + 1
         raise ExportError(f"not JSON: {error}", where=f"{path}:{line}", code="broken-json") from None
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _decode(content: bytes, is_list: bool) -> _Dataset:
+    return _Dataset(annotations=_RESULTS.decode(content)) if is_list else _DATASET.decode(content)
+
+
+def _decode_one_by_one(content: bytes, is_list: bool, path: Path, findings: list[Finding]) -> _Dataset:
+    """A file in which images or annotations are broken: these are named, the others read."""
+    raw = _Unchecked(annotations=_UNCHECKED_RESULTS.decode(content)) if is_list else _UNCHECKED.decode(content)
+    images: list[_Image] | UnsetType = UNSET
+    annotations: list[_Annotation] | UnsetType = UNSET
+    if raw.images is not UNSET:
+        images, faults = [], _Faults(findings, "broken-image")
+        for index, one in enumerate(raw.images):
+            try:
+                images.append(_ONE_IMAGE.decode(one))
+            except msgspec.MsgspecError as error:
+                faults.add(f"{path}, image {index}{_id_of(one)}", str(error))
+    if raw.annotations is not UNSET:
+        annotations, faults = [], _Faults(findings, "broken-annotation")
+        for index, one in enumerate(raw.annotations):
+            try:
+                annotations.append(_ONE_ANNOTATION.decode(one))
+                continue
+            except msgspec.MsgspecError as error:
+                fault = str(error)
+            try:
+                without = _ONE_WITHOUT_BOX.decode(one)
+                without.bbox = None
+                annotations.append(without)
+            except msgspec.MsgspecError:
+                faults.add(f"{path}, annotation {index}{_id_of(one)}", fault)
+    return _Dataset(images, annotations, raw.categories)
+
+
+def _id_of(raw: Raw) -> str:
+    """The id of something broken, for messages, if it has one."""
+    given = msgspec.json.decode(raw)
+    return f" (id {given['id']})" if isinstance(given, dict) and "id" in given else ""
