@@ -8,10 +8,10 @@ https://docs.cvat.ai/docs/manual/advanced/formats/format-smask/
 
 from __future__ import annotations
 
-import json
+import csv
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -31,17 +31,17 @@ from labelferry.images import (
     read_palette,
 )
 from labelferry.label_colours import read_label_colours
-from labelferry.label_maps import classes_of, instances_of
+from labelferry.label_maps import instances_of, segments_of
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
 from labelferry.registry import register
-from labelferry.rle import RunLengthMask
-from labelferry.text import read_names, read_text, read_yaml
+from labelferry.rle import RunLengthMask, masks_from_label_map
+from labelferry.text import read_json, read_names, read_text, read_yaml
 
 Kind = OneOf["index", "colour", "instance", "cityscapes", "binary"]
 
 LEFT_OUT = "255,background,_background_,unlabeled,unlabelled,void"
 SAMPLE = 5
-"""Files that tell what kind of masks they are."""
+"""Files that are looked at to tell what to ask the user for."""
 
 CITYSCAPES = (
     *("unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "road"),
@@ -52,24 +52,24 @@ CITYSCAPES = (
 """Names of the label ids 0 to 33 (cityscapesScripts, helpers/labels.py)."""
 
 CITYSCAPES_TRAINING = (
-    *(
-        "road",
-        "sidewalk",
-        "building",
-        "wall",
-        "fence",
-        "pole",
-        "traffic light",
-        "traffic sign",
-        "vegetation",
-        "terrain",
-    ),
-    *("sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"),
+    *("road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation"),
+    *("terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"),
 )
 """Names of the training ids 0 to 18."""
 
-Values = dict[int, str]
-"""The class that each value (an index, or a packed colour) stands for."""
+CITYSCAPES_FILES: dict[str, tuple[Kind, tuple[str, ...]]] = {
+    "labelIds": ("index", CITYSCAPES),
+    "labelTrainIds": ("index", CITYSCAPES_TRAINING),
+    "instanceIds": ("cityscapes", CITYSCAPES),
+    "instanceTrainIds": ("cityscapes", CITYSCAPES_TRAINING),
+    "gtFine_panoptic": ("cityscapes", CITYSCAPES),
+}
+"""What Cityscapes' masks are, by the end of their names."""
+
+Segments = list[tuple[int, int, RunLengthMask]]
+"""Value, category id and mask."""
+
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
 @register("masks")
@@ -86,7 +86,7 @@ class Masks(Adapter):
             str | None,
             "What the masks are: index (a class index a pixel), colour (a class colour), instance (an instance id, "
             "with --class-masks), cityscapes (class * 1000 + n), binary (a file an object or class, with --pattern). "
-            "By default told by the files.",
+            "By default told by the other options.",
         ] = None,
         images: Annotated[
             Path | None,
@@ -98,7 +98,10 @@ class Masks(Adapter):
             "or CVAT's labelmap.txt, CamVid's label_colors.txt.",
         ] = None,
         suffix: Annotated[str, "What a mask's name has after its image's, as _mask or _gtFine_labelIds."] = "",
-        image_suffix: Annotated[str, "What an image's name has after that common part, as _leftImg8bit."] = "",
+        image_suffix: Annotated[
+            str | None,
+            "What an image's name has after that common part. By default nothing, or Cityscapes' _leftImg8bit.",
+        ] = None,
         class_masks: Annotated[
             str | None, "For instance maps: the folder of the class maps, or their suffix beside the instance maps."
         ] = None,
@@ -107,7 +110,9 @@ class Masks(Adapter):
             "For binary masks: how their paths name image, class and number, as '{class}/{image}' or "
             "'{image}/{class}_{n}'. With {n} each file is an object, without it each is a class.",
         ] = None,
-        ignore: Annotated[str, "Values and class names that are no class, separated by commas."] = LEFT_OUT,
+        ignore: Annotated[
+            str, "Values, colours (#rrggbb) and names that are no class, separated by commas."
+        ] = LEFT_OUT,
     ) -> None:
         self.path = path
         self.kind = kind
@@ -119,9 +124,10 @@ class Masks(Adapter):
         self.pattern = pattern
         self.ignore = ignore
         self._kind: Kind | None = None
-        self._values: Values = {}
-        self._by_palette = False  # values are colours, to be looked up in each file's palette
         self._ids: dict[str, int] = {}
+        self._by_value: dict[int, int | None] = {}
+        """The category of each value or packed colour; None for what is no class."""
+        self._by_colour = False
 
     def get_tasks(self) -> tuple[TaskType, ...]:
         kind = self._found_kind()
@@ -133,16 +139,22 @@ class Masks(Adapter):
         return (TaskType.SEMANTIC_SEGMENTATION,)
 
     def get_categories(self) -> list[Category]:
-        kind = self._found_kind()
         left_out = {part.strip().lower() for part in self.ignore.split(",")}
-        if kind == "binary":
-            names = self._binary_names()
+        if self._found_kind() == "binary":
+            ids = {name: i for i, name in enumerate(self._binary_names()) if name.lower() not in left_out}
         else:
-            self._values = self._named_values(kind)
-            names = list(dict.fromkeys(self._values.values()))
-        names = [name for name in names if name.lower() not in left_out]
-        self._ids = {name: i for i, name in enumerate(names)}
-        return [Category(i, name) for i, name in enumerate(names)]
+            values = self._named_values()
+            ids = {}
+            for place, (value, name) in enumerate(values.items() if self._by_colour else sorted(values.items())):
+                if name.lower() not in left_out:  # a value is its class's id, of several the lowest
+                    ids.setdefault(name, place if self._by_colour else value)
+            named = {value: ids.get(name) for value, name in values.items()}
+            ignored: dict[int, int | None] = dict.fromkeys(self._ignored_values())
+            # what is left out by default may have a name; what the user says has none
+            self._by_value = ignored | named if self.ignore == LEFT_OUT else named | ignored
+            self._by_value.setdefault(0, None)
+        self._ids = ids
+        return [Category(i, name) for name, i in ids.items()]
 
     def get_images(self) -> Iterator[Image]:
         if self._found_kind() == "binary":
@@ -150,136 +162,141 @@ class Masks(Adapter):
             return
         images = self._images_by_stem()
         used = set()
+        class_folder = self.class_masks if self.class_masks and Path(self.class_masks).is_dir() else None
         for name in self._mask_files():
-            stem = name[: name.rfind(".")]
-            common = stem[: len(stem) - len(self.suffix)]
-            mask = f"{self.path}/{name}"
-            class_mask = self._class_mask(name, common)
+            stem, extension = os.path.splitext(name)
+            common = stem.removesuffix(self.suffix)
+            mask, class_mask = File(f"{self.path}/{name}"), None
+            if class_folder is not None:
+                class_mask = File(f"{class_folder}/{name}")
+            elif self.class_masks:
+                class_mask = File(f"{self.path}/{common}{self.class_masks}{extension}")
+            image_stem = common + self._image_suffix()
             if images is None:
-                yield Image(f"{common}{self.image_suffix}{name[name.rfind('.') :]}", (None, File(mask), class_mask))
-                continue
-            image = images.get(f"{common}{self.image_suffix}")
-            if image is None:
-                text = f"no image {common}{self.image_suffix}.* in {self.images}; --suffix and --image-suffix say how "
-                self.findings.append(Finding("error", "label-without-image", mask, text + "names differ"))
-                continue
-            used.add(image)
-            yield Image(image, (File(f"{self.images}/{image}"), File(mask), class_mask))
+                yield Image(image_stem + extension, (None, mask, class_mask))
+            elif image_stem in images:
+                image = images[image_stem]
+                used.add(image)
+                yield Image(image, (File(f"{self.images}/{image}"), mask, class_mask))
+            else:
+                text = f"no image {image_stem}.* in {self.images}; --suffix and --image-suffix say how names differ"
+                self.findings.append(Finding("error", "label-without-image", mask, text))
         for image in (images or {}).values():
             if image not in used:
                 text = f"the image has no mask in {self.path}"
                 self.findings.append(Finding("error", "mask-missing", f"{self.images}/{image}", text))
 
     def get_labels(self, image: Image) -> Annotations:
-        path = image.source[0]
-        size = None if path is None else image_size(path)
-        kind = self._found_kind()
-        if kind == "binary":
+        size = None if image.source[0] is None else image_size(image.source[0])
+        if self._kind == "binary":
             return self._binary_labels(image, size)
-        mask_path = image.source[1]
-        label_map = read_label_map(mask_path)
-        values = label_map.values
-        if kind == "cityscapes":
-            found, findings = self._cityscapes(values, mask_path)
-        elif kind == "instance":
-            found, findings = self._instances(values, mask_path, image.source[2])
+        _, path, class_path = image.source
+        label_map = read_label_map(path)
+        height, width = label_map.values.shape
+        if size is not None and size != (width, height):
+            text = f"the mask has {width} x {height} pixels, the image {size[0]} x {size[1]}"
+            raise ExportError(text, where=path, code="mask-size")
+        if self._kind == "cityscapes":
+            segments, findings = self._cityscapes(label_map, path)
+        elif self._kind == "instance":
+            segments, findings = self._instances(label_map, path, class_path)
         else:
-            classes, findings = classes_of(
-                values, self._ids_by_value(mask_path, label_map), mask_path, kind == "colour"
-            )
-            found = [(category_id, mask) for category_id, masks in classes.items() for mask in masks]
+            segments, findings = self._classes(label_map, path)
         return Annotations(
-            np.array([category_id for category_id, _ in found], np.int64),
-            size or (values.shape[1], values.shape[0]),
-            masks=[mask for _, mask in found],
+            np.array([category_id for _, category_id, _ in segments], np.int64),
+            (width, height),
+            masks=[mask for *_, mask in segments],
             findings=findings,
-            locate=lambda i: f"{mask_path}, mask {i + 1}",
+            locate=lambda i: f"{path}, value {segments[i][0]}",
         )
 
-    def _cityscapes(
-        self, values: np.ndarray[Any, Any], path: str
-    ) -> tuple[list[tuple[int, RunLengthMask]], list[Finding]]:
-        """Instances are class * 1000 + n; a value below 1000 is a class whose instances are not told apart."""
-        values = values.astype(np.int64)
-        classes = np.where(values >= 1000, values // 1000, values)
-        by_value = self._ids_by_value(path, LabelMap(classes, False))
-        semantic, findings = classes_of(classes, by_value, path)
-        if self.task is TaskType.SEMANTIC_SEGMENTATION:
-            return [(category_id, mask) for category_id, masks in semantic.items() for mask in masks], findings
-        left_out = np.isin(classes, [value for value, category_id in by_value.items() if category_id is None])
-        known = np.isin(classes, list(by_value)) & ~left_out
-        found = []
-        for value, _, mask in instances_of(np.where(known & (values >= 1000), values, -1), classes, frozenset((-1,))):
-            category_id = by_value[value // 1000]
-            assert category_id is not None
-            found.append((category_id, mask))
-        regions = np.unique(classes[known & (values < 1000)]).tolist()
-        if regions:
+    def _classes(self, label_map: LabelMap, path: str) -> tuple[Segments, list[Finding]]:
+        """The classes of a map of indices or colours."""
+        values, are_colours = label_map
+        segments, findings = segments_of(values, self._category_of(label_map, path), path, are_colours)
+        unasked = self._kind == "index" and self.kind is None and self.ignore == LEFT_OUT and not self._by_colour
+        if unasked and not (segments or findings) and values.max(initial=0) == 255 and not values.all():
+            # a 255 that nobody has spoken of may be boundary, or all that is labelled
+            text = "nothing but 0 and 255: a binary mask? say --kind binary with --pattern, or name 255 in --labels; "
+            raise ExportError(text + "if it is to be ignored, say --kind index", where=path, code="ambiguous-kind")
+        return segments, findings
+
+    def _cityscapes(self, label_map: LabelMap, path: str) -> tuple[Segments, list[Finding]]:
+        """Segments are class * 1000 + n; a value below 1000 is a class whose instances are not told apart."""
+
+        def category_of(value: int) -> int | None:
+            return self._by_value[value // 1000 if value >= 1000 else value]
+
+        segments, findings = segments_of(label_map.values, category_of, path)
+        regions = sum(value < 1000 for value, *_ in segments)
+        if self.task is TaskType.INSTANCE_SEGMENTATION and regions:
             text = "regions of classes without instances; --task semantic-segmentation keeps them"
-            findings.append(Finding("note", "region-left-out", path, text, len(regions)))
-        return found, findings
+            findings.append(Finding("note", "region-left-out", path, text, regions))
+            segments = [segment for segment in segments if segment[0] >= 1000]
+        return segments, findings
 
-    def _instances(
-        self, values: np.ndarray[Any, Any], path: str, class_path: str | None
-    ) -> tuple[list[tuple[int, RunLengthMask]], list[Finding]]:
-        """Instance ids in one map, their classes in another; 0 and ignored values are no instance."""
-        if class_path is None:
-            raise ExportError("no class map beside it; --class-masks names their folder or suffix", where=path)
-        label_map = read_label_map(class_path)
-        if values.shape != label_map.values.shape:
-            height, width = label_map.values.shape
-            text = f"{values.shape[1]} x {values.shape[0]} pixels, its class map has {width} x {height}"
+    def _instances(self, label_map: LabelMap, path: str, class_path: str | None) -> tuple[Segments, list[Finding]]:
+        """Instance ids in one map, 0 for none, their classes in another."""
+        assert class_path is not None
+        class_map = read_label_map(class_path)
+        values, classes = label_map.values, class_map.values
+        if values.shape != classes.shape:
+            (height, width), (class_height, class_width) = values.shape, classes.shape
+            text = f"{width} x {height} pixels, its class map has {class_width} x {class_height}"
             raise ExportError(text, where=path, code="mask-size")
-        ids = self._ids_by_value(class_path, label_map)
-        semantic, findings = classes_of(label_map.values, ids, class_path, label_map.are_colours)
+        segments, findings = self._classes(class_map, class_path)
         if self.task is TaskType.SEMANTIC_SEGMENTATION:
-            return [(category_id, mask) for category_id, masks in semantic.items() for mask in masks], findings
-        of_class = np.isin(label_map.values, [value for value, category_id in ids.items() if category_id is not None])
-        classes = np.where(of_class, label_map.values.astype(np.int64), -1)
-        no_instance = [0, *(int(part) for part in self.ignore.split(",") if part.strip().isdigit())]
-        objects = np.where(np.isin(values, no_instance), -1, values.astype(np.int64))
-        found = []
-        for _, value, mask in instances_of(objects, classes, frozenset((-1,))):
-            category_id = ids[value]
-            assert category_id is not None
-            found.append((category_id, mask))
+            return segments, findings
+        by_class = {value: category_id for value, category_id, _ in segments}
+        found = [
+            (instance_id, by_class[value], mask)
+            for instance_id, value, mask in instances_of(values, classes, frozenset((0,)), by_class)
+        ]
+        if sum(mask.area for *_, mask in found) < np.count_nonzero(values):
+            ids = set(masks_from_label_map(values)) - {0, *(instance_id for instance_id, *_ in found)}
+            if lost := sorted(ids - set(self._ignored_values())):
+                shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+                text = f"instances that lie on no class in {class_path}, left out: {shown}"
+                findings.append(Finding("repair", "instance-without-class", path, text, len(lost)))
         return found, findings
 
-    def _ids_by_value(self, path: str, label_map: LabelMap) -> dict[int, int | None]:
-        """The category of each value in this file; None for what is ignored, and for a 0 that has no name."""
-        by_value: dict[int, int | None] = {0: None}
-        by_value |= {value: self._ids.get(name) for value, name in self._values.items()}
-        if self._by_palette and not label_map.are_colours:
+    def _category_of(self, label_map: LabelMap, path: str) -> Callable[[int], int | None]:
+        """The category of each value in this file."""
+        if self._by_colour and not label_map.are_colours:
             palette = read_palette(path)
             if palette is None:
-                text = "the classes are named by colours, but the mask is grey; give --labels with values"
+                text = "the mask is grey, but --labels names colours; give it values"
                 raise ExportError(text, where=path, code="mask-mode")
             colours = enumerate(map(packed_colour, palette))
-            by_index: dict[int, int | None] = {0: None}
-            by_index |= {i: by_value[colour] for i, colour in colours if colour in by_value}
-            by_value = by_index
-        elif label_map.are_colours and not self._by_palette:
-            raise ExportError("the mask is RGB; --labels must name colours", where=path, code="mask-mode")
-        for part in self.ignore.split(","):
-            if part.strip().isdigit() and not label_map.are_colours:
-                by_value[int(part)] = None
-        return by_value
+            return {i: self._by_value[colour] for i, colour in colours if colour in self._by_value}.__getitem__
+        if label_map.are_colours and not self._by_colour:  # indices in all three channels, as OpenCV writes them
+            return {value * 0x010101: category for value, category in self._by_value.items()}.__getitem__
+        return self._by_value.__getitem__
+
+    def _ignored_values(self) -> list[int]:
+        """Of `--ignore`: colours where classes are named by colours, else values."""
+        parts = [part.strip() for part in self.ignore.split(",")]
+        if self._by_colour:
+            return [
+                int(part[5:] + part[3:5] + part[1:3], 16) for part in parts if re.fullmatch("#[0-9a-fA-F]{6}", part)
+            ]
+        return [int(part) for part in parts if part.isdecimal()]
 
     def _found_kind(self) -> Kind:
-        """The kind of masks: told, or found out from the first files."""
+        """The kind of masks: told, or what the other options speak of."""
         if self._kind is None:
-            if self.kind is not None:
-                if self.kind not in get_args(Kind):
-                    raise UsageError(f"--kind is one of {', '.join(get_args(Kind))}, not {self.kind!r}")
-                self._kind = self.kind  # type: ignore[assignment]
-            else:
-                self._kind = self._guess()
-            if self._kind == "binary" and (not self.pattern or "{image}" not in self.pattern):
+            if self.kind is not None and self.kind not in get_args(Kind):
+                raise UsageError(f"--kind is one of {', '.join(get_args(Kind))}, not {self.kind!r}")
+            kind: Kind = self.kind or self._guess()  # type: ignore[assignment]
+            if kind == "binary" and (not self.pattern or "{image}" not in self.pattern):
                 text = "binary masks need --pattern, which says how paths name image and class, as '{class}/{image}' "
                 raise UsageError(text + "or '{image}/{class}_{n}'")
-            if self._kind == "instance" and self.class_masks is None:
+            if kind == "instance" and self.class_masks is None:
                 raise UsageError("instance maps need --class-masks, the folder or suffix of their class maps")
-        assert self._kind is not None
+            if next(self._mask_files(), None) is None:
+                text = f"no mask whose name ends with {self.suffix!r}"
+                raise ExportError(text, where=str(self.path), code="no-labels")
+            self._kind = kind
         return self._kind
 
     def _guess(self) -> Kind:
@@ -287,73 +304,86 @@ class Masks(Adapter):
             return "binary"
         if self.class_masks:
             return "instance"
-        if self.suffix.endswith("instanceIds"):
-            return "cityscapes"
-        names = list(islice(self._mask_files(), SAMPLE))
-        if not names:
-            raise ExportError(
-                f"no mask whose name ends with {self.suffix!r}",
-                where=str(self.path),
-                code="no-labels",
-            )
-        maps = [read_label_map(f"{self.path}/{name}") for name in names]
-        if any(label_map.are_colours for label_map in maps):
-            return "colour"
-        values = {int(value) for label_map in maps for value in np.unique(label_map.values)}
-        if self.labels is None and values <= {0, 1, 255}:
-            raise ExportError(
-                "the masks hold nothing but 0 and 1 or 255: binary ones? say --kind binary with --pattern, or --kind "
-                "index",
-                where=str(self.path),
-                code="ambiguous-kind",
-            )
+        if known := self._of_cityscapes():
+            return known[0]
+        if self.labels is None:
+            names = islice(self._mask_files(), SAMPLE)
+            values = {
+                int(v) for name in names for v in masks_from_label_map(read_label_map(f"{self.path}/{name}").values)
+            }
+            if values and values <= {0, 1, 255, 0x010101, 0xFFFFFF}:
+                text = "the masks hold nothing but 0 and 1 or 255: binary ones? say --kind binary with --pattern, or "
+                raise ExportError(text + "name the values in --labels", where=str(self.path), code="ambiguous-kind")
         return "index"
 
-    def _named_values(self, kind: Kind) -> Values:
-        """The classes and the values or colours that stand for them."""
-        if self.labels is None:
-            if self.suffix.endswith("labelTrainIds"):
-                return dict(enumerate(CITYSCAPES_TRAINING))
-            if kind == "cityscapes" or self.suffix.endswith("_labelIds"):
-                return dict(enumerate(CITYSCAPES))
-            raise ExportError(
-                "nothing names the classes: give --labels, a file of names, one a line from index 0, or of names and "
-                "values or colours",
-                where=str(self.path),
-                code="no-names",
-            )
-        values = _read_values(self.labels)
-        self._by_palette = not isinstance(values, dict)
-        return values if isinstance(values, dict) else {packed_colour(colour): name for name, colour in values}
+    def _of_cityscapes(self) -> tuple[Kind, tuple[str, ...]] | None:
+        return next((what for end, what in CITYSCAPES_FILES.items() if self.suffix.endswith(end)), None)
+
+    def _image_suffix(self) -> str:
+        if self.image_suffix is None:
+            return "_leftImg8bit" if re.match("_gt(Fine|Coarse)_", self.suffix) else ""
+        return self.image_suffix
+
+    def _named_values(self) -> dict[int, str]:
+        """The names of the values, or of the packed colours, that stand for classes."""
+        if self.labels is not None:
+            values = _read_values(self.labels)
+            if isinstance(values, dict):
+                if self.kind == "colour":
+                    raise ExportError("--kind colour, but no colours in it", where=str(self.labels), code="no-names")
+                return values
+            if self._kind == "cityscapes":
+                text = "colours, where the classes of class * 1000 + n are needed: give names and values"
+                raise ExportError(text, where=str(self.labels), code="no-names")
+            self._by_colour = True
+            return {packed_colour(colour): name for name, colour in values}
+        if known := self._of_cityscapes():
+            return dict(enumerate(known[1]))
+        if self._kind == "cityscapes":
+            return dict(enumerate(CITYSCAPES))
+        raise ExportError(
+            "nothing names the classes: give --labels, a file of names, one a line from index 0, or of names and "
+            "values or colours",
+            where=str(self.path),
+            code="no-names",
+        )
 
     def _mask_files(self) -> Iterator[str]:
         if not self.path.is_dir():
             raise ExportError("a folder of masks was expected", where=str(self.path), code="no-labels")
+        images = None if self.images is None else _below(self.images, self.path)
         for name in find_files(self.path, IMAGE_EXTENSIONS):  # JPEGs among them, to be refused
-            if name[: name.rfind(".")].endswith(self.suffix):
+            if self._is_mask(name, images == "") and not (images and name.startswith(images)):
                 yield name
+
+    def _is_mask(self, name: str, beside: bool) -> bool:
+        """Whether a file has a mask's name. Of files beside each other without a suffix, JPEGs are the images."""
+        stem, extension = os.path.splitext(name)
+        return stem.endswith(self.suffix) and not (beside and not self.suffix and extension.lower() in _JPEG)
 
     def _images_by_stem(self) -> dict[str, str] | None:
         if self.images is None:
             return None
-        found = {name[: name.rfind(".")]: name for name in find_files(self.images, IMAGE_EXTENSIONS)}
-        if self.images.resolve() == self.path.resolve():  # masks beside images
-            masks = set(self._mask_files()) if self.suffix else set()
-            found = {stem: name for stem, name in found.items() if name not in masks}
+        masks = _below(self.path, self.images)
+        found: dict[str, str] = {}
+        for name in find_files(self.images, IMAGE_EXTENSIONS):
+            if (masks and name.startswith(masks)) or (masks == "" and self._is_mask(name, True)):
+                continue
+            other = found.setdefault(os.path.splitext(name)[0], name)
+            if other != name:
+                text = f"{other} and {name} differ only in extension, and would share a prediction file; rename one"
+                self.findings.append(Finding("error", "name-collision", f"{self.images}/{name}", text))
         return found
 
-    def _class_mask(self, name: str, common: str) -> File | None:
-        if self.class_masks is None:
-            return None
-        folder = Path(self.class_masks)
-        extension = name[name.rfind(".") :]
-        if folder.is_dir():
-            return File(f"{folder}/{name}")
-        return File(f"{self.path}/{common}{self.class_masks}{extension}")
-
-    def _matcher(self) -> re.Pattern[str]:
+    def _matcher(self, names: list[str] | None) -> re.Pattern[str]:
         """The pattern as a regular expression for a path without its extension."""
-        parts = {"image": r"(?P<image>.+)", "class": r"(?P<class>[^/]+?)", "n": r"(?P<n>\d+)"}
+        # known names may hold what stands between the parts, so what is left is the image
+        known = "|".join(re.escape(name) for name in names) if names else ""
+        parts = {
+            "image": "(?P<image>.+?)" if known else "(?P<image>.+)",
+            "class": f"(?P<class>{known})" if known else "(?P<class>[^/]+?)",
+            "n": r"(?P<n>\d+)",
+        }
         text = ""
         for literal, field in re.findall(r"([^{}]*)(?:\{(\w*)\})?", self.pattern or ""):
             if field and field not in parts:
@@ -364,68 +394,73 @@ class Masks(Adapter):
         except re.error:
             raise UsageError(f"--pattern {self.pattern!r} names a part twice") from None
 
-    def _binary_files(self) -> Iterator[tuple[str, str, str]]:
-        """Path, image and class of every file that fits the pattern."""
-        matcher = self._matcher()
-        only = read_names(self.labels)[0] if self.labels and "{class}" not in (self.pattern or "") else "object"
-        for name in self._mask_files():
-            match = matcher.fullmatch(name[: name.rfind(".")])
-            if match is not None:
-                yield name, match["image"], match.groupdict().get("class") or only
-
     def _binary_names(self) -> list[str]:
+        has_class = "{class}" in (self.pattern or "")
         if self.labels is not None:
-            return read_names(self.labels)
-        names = sorted({name for _, _, name in self._binary_files()})
+            names = read_names(self.labels)
+            if not has_class and len(names) != 1:
+                raise UsageError(
+                    f"--pattern {self.pattern!r} has no {{class}}, but --labels names {len(names)} classes"
+                )
+            return names
+        if not has_class:
+            return ["object"]
+        matcher = self._matcher(None)
+        matches = (matcher.fullmatch(os.path.splitext(name)[0]) for name in self._mask_files())
+        names = sorted({match["class"] for match in matches if match})
         if not names:
-            text = f"no mask's path fits the pattern {self.pattern!r}, as {next(self._mask_files(), 'there is none')}"
+            text = f"no mask's path fits the pattern {self.pattern!r}, as {next(self._mask_files())}"
             raise ExportError(text, where=str(self.path), code="no-labels")
         return names
 
     def _binary_images(self) -> Iterator[Image]:
-        groups: dict[str, list[File]] = {}
-        fitting = set()
-        for name, image, _ in self._binary_files():
-            groups.setdefault(image, []).append(File(f"{self.path}/{name}"))
-            fitting.add(name)
+        """The files of each image together; their classes in `source` before them."""
+        names = self._binary_names()
+        loose = self._matcher(None)
+        strict = self._matcher(names) if self.labels else loose
+        groups: dict[str, list[tuple[str, File]]] = {}
         for name in self._mask_files():
-            if name not in fitting:
+            path, stem = File(f"{self.path}/{name}"), os.path.splitext(name)[0]
+            match = strict.fullmatch(stem) or loose.fullmatch(stem)
+            if match is None:
                 text = f"the path does not fit the pattern {self.pattern!r}"
-                self.findings.append(Finding("error", "pattern", f"{self.path}/{name}", text))
-        images = self._images_by_stem()
+                self.findings.append(Finding("error", "pattern", path, text))
+                continue
+            groups.setdefault(match["image"], []).append((match.groupdict().get("class") or names[0], path))
+
+        def source(image: File | None, files: list[tuple[str, File]]) -> tuple[Any, ...]:
+            return image, tuple(name for name, _ in files), *(path for _, path in files)
+
+        images, suffix = self._images_by_stem(), self._image_suffix()
         if images is None:
             for stem, files in groups.items():
-                yield Image(f"{stem}{self.image_suffix}{files[0][files[0].rfind('.') :]}", (None, *files))
+                yield Image(stem + suffix + os.path.splitext(files[0][1])[1], source(None, files))
             return
         for stem, name in images.items():  # an image without a file has no object
-            key = stem[: len(stem) - len(self.image_suffix)] if self.image_suffix else stem
-            yield Image(name, (File(f"{self.images}/{name}"), *groups.pop(key, [])))
+            yield Image(name, source(File(f"{self.images}/{name}"), groups.pop(stem.removesuffix(suffix), [])))
         for stem, files in groups.items():
-            text = f"no image {stem}{self.image_suffix}.* in {self.images}"
-            self.findings.append(Finding("error", "label-without-image", files[0], text, len(files)))
+            text = f"no image {stem}{suffix}.* in {self.images}"
+            self.findings.append(Finding("error", "label-without-image", files[0][1], text, len(files)))
 
     def _binary_labels(self, image: Image, size: tuple[int, int] | None) -> Annotations:
         """Every pixel that is not 0 belongs to the object."""
-        files: tuple[str, ...] = image.source[1:]
+        _, names, *files = image.source
         findings: list[Finding] = []
         ids, masks, places = [], [], []
-        matcher = self._matcher()
         left_out = {part.strip().lower() for part in self.ignore.split(",")}
-        for path in files:
-            match = matcher.fullmatch(os.path.splitext(path[len(str(self.path)) + 1 :])[0])
-            assert match is not None
-            name = match.groupdict().get("class") or next(iter(self._ids))
+        for name, path in zip(names, files, strict=True):
             if name not in self._ids:
                 if name.lower() not in left_out:
                     text = f"class {name!r} is not named in {self.labels}"
                     findings.append(Finding("error", "unknown-category", path, text))
                 continue
             values = read_label_map(path).values
-            if (values.max(initial=0) > 1) and np.any((values != 0) & (values != values.max())):
+            mask = RunLengthMask.from_array(values)
+            if mask.area != np.count_nonzero(values == values.max(initial=0)) and mask.area:
                 text = "more than two values, as of a blurred edge; every one but 0 was taken for the object"
                 findings.append(Finding("repair", "mask-not-binary", path, text))
             ids.append(self._ids[name])
-            masks.append(RunLengthMask.from_array(values))
+            masks.append(mask)
             places.append(path)
         if size is None and masks:
             size = masks[0].width, masks[0].height
@@ -434,32 +469,79 @@ class Masks(Adapter):
         )
 
 
-def _read_values(path: Path) -> Values | list[tuple[str, tuple[int, int, int]]]:
-    """A file of classes: values by index or as given, or names with colours."""
+def _below(inner: Path, outer: Path) -> str | None:
+    """The path from one folder to another within it, ending with a slash; nothing if they are the same."""
+    try:
+        way = os.path.relpath(os.path.realpath(inner), os.path.realpath(outer)).replace(os.sep, "/")
+    except ValueError:  # on another drive
+        return None
+    return None if way.split("/")[0] == ".." else "" if way == "." else way + "/"
+
+
+def _read_values(path: Path) -> dict[int, str] | list[tuple[str, tuple[int, int, int]]]:
+    """A file of classes: names by value, or names with colours."""
     suffix = path.suffix.lower()
     if suffix in (".json", ".yaml", ".yml"):
-        if suffix == ".json":
-            try:
-                data = json.loads(read_text(path))
-            except (json.JSONDecodeError, RecursionError) as error:
-                where = f"{path}:{getattr(error, 'lineno', 1)}"
-                raise ExportError(f"not JSON: {error}", where=where, code="broken-json") from None
-        else:
-            data = read_yaml(path)
-        if isinstance(data, list) and data and all(isinstance(name, str) for name in data):
-            return dict(enumerate(data))
-        if isinstance(data, dict) and data:
-            if all(str(value).isdigit() for value in data.values()):  # name: value
-                return {int(value): str(name) for name, value in data.items()}
-            if all(str(key).isdigit() for key in data):  # value: name
-                return {int(key): str(name) for key, name in data.items()}
+        pairs = _pairs_of_data(read_json(path) if suffix == ".json" else read_yaml(path))
+    else:
+        pairs = _pairs_of_lines(path, is_csv=suffix == ".csv")
+    if pairs is None:
         return read_label_colours(path)
-    lines = [line for line in read_text(path).splitlines() if line.strip() and not line.startswith("#")]
-    if suffix == ".csv":
-        pairs = [[field.strip() for field in line.split(",")] for line in lines]
-        if all(len(pair) == 2 for pair in pairs):
-            return {int(value): name for name, value in pairs if value.isdigit()}
-        return read_label_colours(path)
-    if lines and re.search(r":\d+,\d+,\d+|^\s*\d+\s+\d+\s+\d+\s+\S", lines[0]):
-        return read_label_colours(path)
-    return dict(enumerate(read_names(path)))
+    values: dict[int, str] = {}
+    for value, name in pairs:
+        number = int(str(value))
+        if (other := values.setdefault(number, str(name))) != str(name):
+            raise ExportError(f"{other!r} and {name!r} have the same value {number}", where=str(path))
+    if not values:
+        raise ExportError("no class in it", where=str(path))
+    return values
+
+
+def _pairs_of_data(data: Any) -> list[tuple[Any, Any]] | None:
+    """(value, name) of each class; None where there are colours, or nothing of the kind."""
+    if isinstance(data, dict):
+        if all(_is_value(value) for value in data.values()):
+            return [(value, name) for name, value in data.items()]
+        if all(_is_value(key) and isinstance(name, str) for key, name in data.items()):
+            return list(data.items())
+    elif isinstance(data, list):
+        if all(isinstance(name, str) for name in data):
+            return list(enumerate(data))
+        pairs = [(entry.get("id"), entry.get("name")) for entry in data if isinstance(entry, dict)]
+        if len(pairs) == len(data) and all(_is_value(value) and isinstance(name, str) for value, name in pairs):
+            return pairs
+    return None
+
+
+def _pairs_of_lines(path: Path, is_csv: bool) -> list[tuple[Any, Any]] | None:
+    lines = read_text(path).splitlines()
+    if not is_csv:
+        if any(
+            re.search(r":\s*\d+\s*,\s*\d+\s*,\s*\d+|:#[0-9a-fA-F]{6}|^\s*\d+\s+\d+\s+\d+\s+\S", line) for line in lines
+        ):
+            return None
+        names = read_names(path)
+        numbered = [re.fullmatch(r"(\d+)\s*[\s:,;]\s*(\S.*)", name) for name in names]
+        if names and all(numbered):
+            return [(match[1], match[2]) for match in numbered if match]
+        return list(enumerate(names))
+    pairs: list[tuple[Any, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = [field.strip() for field in next(csv.reader([line], delimiter=";" if ";" in line else ","), [])]
+        except csv.Error:
+            row = []
+        if not line.strip() or (not pairs and row and not re.search(r"\d", line)):
+            continue  # a header
+        if len(row) > 2 or "#" in line:
+            return None
+        name, value = row if len(row) == 2 and _is_value(row[1]) else row[::-1] if len(row) == 2 else ("", "")
+        if not name or not _is_value(value):
+            raise ExportError(f"a name and its value were expected, found {line[:60]!r}", where=f"{path}:{number}")
+        pairs.append((value, name))
+    return pairs
+
+
+def _is_value(value: Any) -> bool:
+    """Whether this is a pixel's value: an integer of at most 32 bits."""
+    return not isinstance(value, bool) and re.fullmatch("[0-9]{1,10}", str(value)) is not None

@@ -57,10 +57,9 @@ def read_label_colours(path: Path) -> list[tuple[str, Colour]]:
     for where, name, value in found:
         colour = _colour(value)
         if colour is None or not isinstance(name, str) or not name.strip():
-            shown = repr(name or value)[:60] if not (name and value) else f"{name!r}: {value!r}"[:60]
-            raise ExportError(
-                f"a class and its colour, three numbers from 0 to 255, expected; found {shown}", where=where
-            )
+            shown = f"{name!r}: {value!r}" if name else repr(value)
+            text = f"a class and its colour were expected, as road and 128, 64, 128; found {shown[:60]}"
+            raise ExportError(text, where=where)
         if (other := by_colour.setdefault(colour, name.strip())) != name.strip():
             raise ExportError(f"{other!r} and {name.strip()!r} have the same colour {colour}", where=where)
         entries.append((name.strip(), colour))
@@ -81,8 +80,8 @@ def _of_lines(path: Path, is_csv: bool) -> Iterator[tuple[str, Any, Any]]:
         if is_csv:
             try:
                 name, *fields = (f.strip() for f in next(csv.reader([text], delimiter=";" if ";" in text else ",")))
-            except csv.Error:
-                fields = []
+            except csv.Error:  # a field longer than csv takes
+                name, fields = "", [text]
             if is_first and not any(character.isdigit() for field in fields for character in field):
                 is_first = False
                 continue

@@ -51,7 +51,7 @@ def test_a_class_may_have_several_colours(tmp_path: Path) -> None:
     ("name", "content", "where", "message"),
     [
         ("a.txt", "road:128,64,128::\ncar\n", "a.txt:2", "'car'"),
-        ("a.txt", "# comment\n\nroad:128,64,256::\n", "a.txt:3", "0 to 255"),
+        ("a.txt", "# comment\n\nroad:128,64,256::\n", "a.txt:3", "256"),
         ("a.txt", "1 2 road\n", "a.txt:1", "'1 2 road'"),
         ("a.txt", "road:1,2,3\ncar:1,2,3\n", "a.txt:2", "'road' and 'car' have the same colour (1, 2, 3)"),
         ("a.csv", "name,r,g,b\nroad,1,2\n", "a.csv:2", "road"),
