@@ -221,6 +221,8 @@ def masks_from_coco(
                     compressed[index] = rle
                 else:
                     counts[index] = _checked_counts(rle, height * width)
+            elif isinstance(segmentation, str):
+                raise ValueError("a segmentation is a list of polygons or an RLE, not text")
             else:
                 parts = [part for part in segmentation if len(part) >= 6]
                 if len(parts) < len(segmentation):
@@ -283,7 +285,7 @@ def _rasterise(
     sound: dict[int, list[Any]] = {}
     try:  # all of the image's coordinates at once; one by one only if something is wrong with one of them
         parts = list(chain.from_iterable(polygons.values()))
-        flat = np.array(list(chain.from_iterable(parts)), np.float64)
+        flat = _numbers(list(chain.from_iterable(parts)))
         outline = flat.size * float(np.abs(flat).max())  # not less than the longest possible outline
         if outline < MAX_PERIMETER and not any(len(part) % 2 for part in parts):  # NaN is not less either
             bounds = np.cumsum([len(part) for part in parts])[:-1]
@@ -307,8 +309,15 @@ def _rasterise(
     return result
 
 
+def _numbers(values: Any) -> NDArray[np.float64]:
+    array = np.array(values)
+    if array.dtype.kind not in "iuf":  # numpy would read numbers from text
+        raise ValueError("a polygon holds something that is not a number")
+    return array.astype(np.float64)
+
+
 def _checked_polygon(part: Any, height: int, width: int) -> NDArray[np.float64]:
-    points = np.array(part, np.float64)
+    points = _numbers(part)
     if points.ndim != 1 or points.size % 2:
         raise ValueError("a polygon is a flat list x1, y1, x2, y2, ... with a y for every x")
     if not np.isfinite(points).all():
