@@ -132,7 +132,8 @@ def test_killed_before_any_system_call_leaves_old_or_new_and_the_next_run_comple
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_random_moments_the_old_stands_and_the_next_run_completes(workers: int, tmp_path: Path) -> None:
     source = write_coco(tmp_path / "new.json", 3000)
-    command = [sys.executable, "-m", "labelferry.cli", "convert", "--from", "coco", "--quiet", str(source)]
+    journal = "import labelferry.pipeline; labelferry.pipeline.JOURNAL_AFTER = 0; import labelferry.cli as c; c.main()"
+    command = [sys.executable, "-c", journal, "convert", "--from", "coco", "--quiet", str(source)]
     options = ["--task-name", "mine", "--workers", str(workers), "--overwrite"]
     reference = tmp_path / "reference"
     labelferry.convert(write_coco(tmp_path / "old.json", 10), reference, format="coco", task_name="other")
