@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ IMAGE_EXTENSIONS = frozenset(
 MAX_IMAGE_PIXELS = 89_478_485
 """Most pixels of a mask that is decoded: Pillow's own limit, a quarter of a GiB as RGB."""
 
-_LOSSLESS = ("PNG", "BMP", "TIFF", "GIF", "PPM", "WEBP")
+_LOSSLESS = ("PNG", "BMP", "TIFF", "GIF", "PPM")
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -108,16 +109,23 @@ def read_label_map(path: str | Path) -> LabelMap:
                     where=str(path),
                     code="mask-too-large",
                 )
-            if image.mode in ("LA", "La"):
-                return LabelMap(np.asarray(image.convert("L")), False)
-            if image.mode in ("L", "P"):  # half a millisecond a megapixel faster than numpy's own way to it
-                flat = np.frombuffer(image.tobytes(), np.uint8)
-                return LabelMap(flat.reshape(image.height, image.width), False)
-            if image.mode == "1" or image.mode.startswith("I"):
+            if image.info.get("compression") in ("jpeg", "tiff_jpeg"):
+                raise ExportError(
+                    "a TIFF with JPEG in it, which does not keep values", where=str(path), code="image-broken"
+                )
+            if image.mode == "LA":
+                return LabelMap(np.asarray(image.getchannel(0)), False)
+            if image.mode in ("L", "P"):
+                return LabelMap(_memory(image).reshape(image.height, image.width), False)
+            if image.mode == "1":
+                return LabelMap(np.minimum(np.asarray(image).view(np.uint8), 1), False)
+            if image.mode.startswith("I"):
                 return LabelMap(np.asarray(image), False)
-            colours = image if image.mode == "RGB" else image.convert("RGB")
-            # Pillow holds RGB in four bytes a pixel: this takes them as they are
-            packed = np.frombuffer(colours.tobytes("raw", "RGBX"), "<u4") & np.uint32(0xFFFFFF)
+            if image.mode not in ("RGB", "RGBA", "RGBX"):
+                text = f"its pixels are of the kind {image.mode!r}; a mask has integers or RGB colours"
+                raise ExportError(text, where=str(path), code="mask-mode")
+            packed = _memory(image).view("<u4")
+            packed &= np.uint32(0xFFFFFF)
             return LabelMap(packed.reshape(image.height, image.width), True)
     except ExportError:
         raise
@@ -125,6 +133,39 @@ def read_label_map(path: str | Path) -> LabelMap:
         raise ExportError("the mask is missing", where=str(path), code="mask-missing") from None
     except Exception as error:  # Pillow's decoders raise whatever they meet
         raise _unreadable(path, error) from None
+
+
+class _ArrowArray(ctypes.Structure):
+    """https://arrow.apache.org/docs/format/CDataInterface.html, without what follows in it."""
+
+
+_ArrowArray._fields_ = [
+    *((name, ctypes.c_int64) for name in ("length", "null_count", "offset", "n_buffers", "n_children")),
+    ("buffers", ctypes.POINTER(ctypes.c_void_p)),
+    ("children", ctypes.POINTER(ctypes.POINTER(_ArrowArray))),
+]
+_capsule_pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+
+
+def _memory(image: Any) -> NDArray[np.uint8]:
+    """The memory of an image as Pillow holds it: a byte a pixel, or four of an image in colours.
+
+    Not a copy where Pillow offers its memory (11.3 and later, if the image lies in one block), which saves a fifth of
+    the time that decoding takes, and more of colours.
+    """
+    image.load()
+    try:
+        _, capsule = image.__arrow_c_array__()
+    except (AttributeError, ValueError):
+        return np.frombuffer(bytearray(image.tobytes("raw", "RGBX" if image.mode == "RGB" else image.mode)), np.uint8)
+    array = _ArrowArray.from_address(_capsule_pointer(capsule, b"arrow_array"))
+    if array.n_children:  # a list of channels a pixel
+        array = array.children[0].contents
+    memory = (ctypes.c_ubyte * array.length).from_address(array.buffers[1])
+    memory.owner = capsule  # lives as long as the memory is used
+    return np.frombuffer(memory, np.uint8)
 
 
 def read_palette(path: str | Path) -> list[tuple[int, int, int]] | None:
