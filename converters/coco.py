@@ -309,8 +309,8 @@ class Coco(Adapter):
         findings: list[Finding],
     ) -> _Export:
         """Every annotation to its image, and what the file holds."""
-        has_masks = any(_EMPTY.fullmatch(a.segmentation) is None for a in annotations)
-        has_keypoints = any(_EMPTY.fullmatch(a.keypoints) is None for a in annotations)
+        has_masks = any(a.segmentation is not _NONE and not _EMPTY.fullmatch(a.segmentation) for a in annotations)
+        has_keypoints = any(a.keypoints is not _NONE and not _EMPTY.fullmatch(a.keypoints) for a in annotations)
         is_panoptic = any(a.segments_info is not _NONE for a in annotations)
         if not is_panoptic:
             broken = _Faults(findings, "broken-annotation")
