@@ -421,15 +421,17 @@ def _changes(flat: NDArray[Any]) -> Int64:
     """
     size = max(flat.size - 1, 0)
     differs = np.zeros(min(_BLOCK, -(-size // 8) * 8), np.bool_)
-    groups, words = differs.reshape(-1, 8), differs.view(np.uint64)
+    words = differs.view(np.uint64)
     found = []
     for start in range(0, size, _BLOCK):
         end = min(start + _BLOCK, size)
         np.not_equal(flat[start + 1 : end + 1], flat[start:end], out=differs[: end - start])
         differs[end - start :] = False
-        at = np.flatnonzero(words != 0)
-        within = np.flatnonzero(groups[at])
-        found.append(at[within >> 3] * 8 + (within & 7) + (start + 1))
+        at = (words != 0).nonzero()[0]
+        within = words[at].view(np.bool_).nonzero()[0]
+        at *= 8
+        at += start + 1
+        found.append(at[within >> 3] + (within & 7))
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
