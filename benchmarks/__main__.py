@@ -49,14 +49,17 @@ def in_turn(ours: Run, theirs: Run, folder: Path, runs: int) -> tuple[float, flo
 
 
 @contextlib.contextmanager
-def peak_memory(peak: list[float]) -> Iterator[None]:
-    """Adds the peak, in MB, of all processes below this one: the sum of their shares of memory (PSS)."""
+def peak_memory(peak: list[float], every: float = 0.05) -> Iterator[None]:
+    """Adds the peak, in MB, of all processes below this one: the sum of their shares of memory (PSS).
+
+    Looking costs the process that is looked at some time: `every` so many seconds.
+    """
     done = threading.Event()
     highest = 0.0
 
     def watch() -> None:
         nonlocal highest
-        while not done.wait(0.05):
+        while not done.wait(every):
             total = 0
             for process in psutil.Process().children(recursive=True):
                 with contextlib.suppress(psutil.Error):
@@ -219,7 +222,7 @@ def large(folder: Path, runs: int) -> None:
         for task in ("object-detection", "instance-segmentation"):
             memory: list[float] = []
             run = command("labelferry", "convert", "--from", "coco", "--task", task, "--quiet", source, "{out}")
-            with peak_memory(memory):
+            with peak_memory(memory, 0.5 if part == 1 else 0.05):
                 times[task, part] = seconds(run, folder)
             tenth = times[task, 10]
             row(

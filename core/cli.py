@@ -50,11 +50,20 @@ def convert(
     datasource: Annotated[
         Path, typer.Argument(help="The folder that holds, or is to hold, .lightly.", show_default=False)
     ],
-    from_: Annotated[str, typer.Option("--from", help="Input format; see 'labelferry formats'.", show_default=False)],
-    to: Annotated[Output, typer.Option(help="Output format.")] = Output.lightly,
-    task: Annotated[Task | None, typer.Option(help="Task type; by default the richest that the export holds.")] = None,
+    from_: Annotated[
+        str,
+        typer.Option("--from", metavar="FORMAT", help="Input format; see 'labelferry formats'.", show_default=False),
+    ],
+    to: Annotated[Output, typer.Option(metavar="FORMAT", help="Output format.")] = Output.lightly,
+    task: Annotated[
+        Task | None,
+        typer.Option(
+            metavar="TYPE",
+            help=f"Task type: {', '.join(task.value for task in Task)}; by default the richest that the export holds.",
+        ),
+    ] = None,
     task_name: Annotated[
-        str | None, typer.Option(help="Name of the task; by default made of format and task type.")
+        str | None, typer.Option(metavar="NAME", help="Name of the task; by default made of format and task type.")
     ] = None,
     classes: Annotated[
         str | None,
@@ -64,7 +73,7 @@ def convert(
         bool, typer.Option("--keep-category-ids", help="Keep the source's ids; by default they become 0..N-1.")
     ] = False,
     image_prefix: Annotated[
-        str, typer.Option(help="Put before every image's path, as seen from the datasource's root.")
+        str, typer.Option(metavar="PATH", help="Put before every image's path, as seen from the datasource's root.")
     ] = "",
     score: Annotated[float, typer.Option(help="Score of labels that have none.", min=0, max=1)] = 1.0,
     on_error: Annotated[
