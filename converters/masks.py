@@ -462,8 +462,8 @@ class Masks(Adapter):
             ids.append(self._ids[name])
             masks.append(mask)
             places.append(path)
-        if size is None and masks:
-            size = masks[0].width, masks[0].height
+        if size is None:
+            size = (masks[0].width, masks[0].height) if masks else image_size(files[0])
         return Annotations(
             np.array(ids, np.int64), size, masks=masks, findings=findings, locate=lambda i: str(places[i])
         )

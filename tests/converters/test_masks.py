@@ -10,9 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 import labelferry
+from labelferry import RunLengthMask
+from labelferry.converters.masks import Masks
 from tests.conformance.test_real_coco import documented_encode
 from tests.conftest import Convert
 
@@ -44,7 +49,7 @@ def named(convert: Convert, predictions: list[dict[str, Any]]) -> list[tuple[str
 
 
 def saved(folder: Path, values: Any, name: str = "a.png") -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.asarray(values)).save(folder / name)
     return folder
 
@@ -92,7 +97,7 @@ def test_instance_maps_take_their_classes_from_the_map_beside(task: str, fixture
 
 def test_cityscapes_label_ids_training_ids_and_instance_ids(fixtures: Path, convert: Convert) -> None:
     folder = fixtures / "masks/cityscapes"
-    pairing = {"images": folder / "leftImg8bit", "image_suffix": "_leftImg8bit"}
+    pairing = {"images": folder / "leftImg8bit"}
     name = "train/aachen/aachen_000000_leftImg8bit.png"
     for suffix, classes in (("_gtFine_labelIds", 33), ("_gtFine_labelTrainIds", 19)):
         found = convert(folder / "gtFine", format="masks", suffix=suffix, **pairing)
@@ -104,6 +109,26 @@ def test_cityscapes_label_ids_training_ids_and_instance_ids(fixtures: Path, conv
     task = {"task": "semantic-segmentation", "suffix": "_gtFine_instanceIds"}
     found = convert(folder / "gtFine", format="masks", **task, **pairing)
     assert named(convert, found[name]) == semantic(road=ROAD, car=CARS)
+
+
+def test_cityscapes_panoptic_colours_are_instance_ids(fixtures: Path, convert: Convert) -> None:
+    source = fixtures / "masks/cityscapes/cityscapes_panoptic_train"
+    found = convert(source, format="masks", suffix="_gtFine_panoptic", keep_category_ids=True)
+    car = [(26, area(CAR_1)), (26, area(CAR_2))]
+    assert [(p["category_id"], p["segmentation"]) for p in found["aachen_000000_leftImg8bit.png"]] == car
+    options = {"task": "semantic-segmentation", "suffix": "_gtFine_panoptic"}
+    assert named(convert, convert(source, format="masks", **options)["aachen_000000_leftImg8bit.png"]) == semantic(
+        road=ROAD, car=CARS
+    )
+
+
+def test_instance_ids_by_training_ids(tmp_path: Path, convert: Convert) -> None:
+    values = np.array([[0, 255, 13000, 13001, 13]], np.uint16)
+    source = saved(tmp_path / "masks", values, "a_gtFine_instanceTrainIds.png")
+    found = convert(source, format="masks", suffix="_gtFine_instanceTrainIds", keep_category_ids=True)
+    expected = [(13, [2, 1, 2]), (13, [3, 1, 1])]
+    assert [(p["category_id"], p["segmentation"]) for p in found["a_leftImg8bit.png"]] == expected
+    assert [f.count for f in convert.report.notes] == [2], "road, and the group of cars"  # type: ignore[attr-defined]
 
 
 def test_binary_masks_of_objects_and_of_classes(fixtures: Path, convert: Convert) -> None:
@@ -264,3 +289,202 @@ def test_a_path_that_does_not_fit_the_pattern_is_an_error(tmp_path: Path, fails:
     saved(source, np.ones((2, 2), np.uint8), "b.png")
     ((where, _),) = fails(source, format="masks", pattern="{image}_{class}")["pattern"]
     assert where.endswith("masks/b.png")
+
+
+@given(
+    values=hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 3)),
+    mode=st.sampled_from(["L", "P", "RGB"]),
+)
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_map_of_any_mode_equals_a_comparison_of_pixels(values: Any, mode: str, tmp_path: Path) -> None:
+    colours = np.array([[0, 0, 0], [0, 0, 142], [128, 64, 128], [1, 2, 3]], np.uint8)
+    image = Image.fromarray(colours[values] if mode == "RGB" else values)
+    if mode == "P":
+        image.putpalette(colours.ravel().tolist())
+    (tmp_path / "masks").mkdir(exist_ok=True)
+    image.save(tmp_path / "masks/a.png")
+    text = "a:0,0,142::\nb:128,64,128::\nc:1,2,3::" if mode != "L" else "background\na\nb\nc"
+    (tmp_path / "labels.txt").write_text(text)
+    adapter = Masks(tmp_path / "masks", labels=tmp_path / "labels.txt")
+    names = {category.id: category.name for category in adapter.get_categories()}
+    (image_,) = adapter.get_images()
+    found = adapter.get_labels(image_)
+    assert found.masks is not None
+    got = {names[i]: mask for i, mask in zip(found.category_ids.tolist(), found.masks, strict=True)}
+    assert got == {"abc"[v - 1]: RunLengthMask.from_array(values == v) for v in np.unique(values) if v}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "sky\nbackground\nroad\n"),
+        ("a.txt", "0: sky\n2: road\n1: background"),
+        ("a.txt", "0 sky\r\n1 background\r\n2 road\r\n"),
+        ("a.csv", "name,value\nsky,0\nroad,2\n"),
+        ("a.csv", "0;sky\n2;road\n"),
+        ("a.json", '["sky", "background", "road"]'),
+        ("a.json", '{"sky": 0, "road": 2}'),
+        ("a.json", '{"0": "sky", "2": "road"}'),
+        ("a.json", '[{"id": 2, "name": "road"}, {"id": 0, "name": "sky"}]'),
+        ("a.yaml", "0: sky\n2: road\n"),
+        ("a.yaml", "sky: 0\nroad: 2\n"),
+    ],
+)
+def test_names_and_values_in_every_kind_of_file(name: str, content: str, tmp_path: Path, convert: Convert) -> None:
+    """A value that has a name is a class, 0 among them; ids are the values, in ascending order."""
+    (tmp_path / name).write_bytes(content.encode())
+    source = saved(tmp_path / "masks", np.array([[0, 2, 2]], np.uint8))
+    found = convert(source, format="masks", labels=tmp_path / name, keep_category_ids=True)
+    assert [(p["category_id"], p["segmentation"]) for p in found["a.png"]] == [(0, [0, 1, 2]), (2, [1, 2])]
+    assert convert.schema["categories"] == [  # type: ignore[attr-defined]
+        {"id": 0, "name": "sky"},
+        {"id": 2, "name": "road"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "where", "words"),
+    [
+        ("x.csv", "name,value\nroad,1\ncar\n", "x.csv:3", "a name and its value"),
+        ("x.csv", "road,1\ncar,two\n", "x.csv:2", "a name and its value"),
+        ("x.csv", "road,1\ncar,1\n", "x.csv", "same value 1"),
+        ("x.json", '{"road": 1, "car": 1}', "x.json", "same value 1"),
+        ("x.json", '{"road": -1}', "x.json", "a class and its colour"),
+        ("x.json", "{}", "x.json", "no class"),
+        ("x.txt", "", "x.txt", "no class"),
+    ],
+)
+def test_a_broken_file_of_values_is_an_error_with_its_line(
+    name: str, content: str, where: str, words: str, tmp_path: Path, fails: Fails
+) -> None:
+    (tmp_path / name).write_text(content)
+    source = saved(tmp_path / "masks", np.ones((2, 2), np.uint8))
+    (((found, message),),) = fails(source, format="masks", labels=tmp_path / name).values()
+    assert found == str(tmp_path / where)
+    assert words in message
+
+
+def test_a_map_of_0_and_255_is_not_taken_for_empty(tmp_path: Path, fails: Fails, convert: Convert) -> None:
+    source = saved(tmp_path / "masks", np.array([[0, 255]], np.uint8))
+    labels = names_file(tmp_path, "background", "lesion")
+    ((where, message),) = fails(source, format="masks", labels=labels)["ambiguous-kind"]
+    assert where.endswith("a.png")
+    assert "name 255 in --labels" in message
+    assert convert(source, format="masks", labels=labels, kind="index") == {"a.png": []}
+    (tmp_path / "values.json").write_text('{"0": "BACKGROUND", "255": "lesion"}')
+    found = convert(source, format="masks", labels=tmp_path / "values.json")
+    assert named(convert, found["a.png"]) == [("lesion", [1, 1])], "a value that has a name is not ignored"
+    found = convert(source, format="masks", labels=tmp_path / "values.json", ignore="255")
+    assert named(convert, found["a.png"]) == [("BACKGROUND", [0, 1, 1])], "unless that is asked for"
+
+
+def test_grey_in_three_channels_is_an_index(tmp_path: Path, convert: Convert) -> None:
+    """As OpenCV writes masks that it has read in colour."""
+    values = np.array([[0, 1, 2, 255]], np.uint8)
+    source = saved(tmp_path / "masks", np.stack((values, values, values), axis=-1))
+    found = convert(source, format="masks", labels=names_file(tmp_path, "background", "a", "b"))
+    assert named(convert, found["a.png"]) == [("a", [1, 1, 2]), ("b", [2, 1, 1])]
+
+
+def test_a_grey_mask_does_not_go_with_colours(tmp_path: Path, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.ones((2, 2), np.uint8))
+    (tmp_path / "labels.txt").write_text("a:1,2,3::")
+    assert "mask is grey" in fails(source, format="masks", labels=tmp_path / "labels.txt")["mask-mode"][0][1]
+    labels = names_file(tmp_path, "a")
+    assert "no colours" in fails(source, format="masks", labels=labels, kind="colour")["no-names"][0][1]
+
+
+def test_colours_are_ignored_by_their_hex_code(tmp_path: Path, convert: Convert) -> None:
+    pixels = np.array([[[1, 2, 3], [224, 224, 192], [0, 0, 0]]], np.uint8)
+    (tmp_path / "labels.txt").write_text("a:1,2,3::")
+    options = {"format": "masks", "labels": tmp_path / "labels.txt"}
+    found = convert(saved(tmp_path / "masks", pixels), ignore="#E0E0C0", **options)
+    assert named(convert, found["a.png"]) == [("a", [0, 1, 2])]
+
+
+def test_a_palette_colour_without_a_name_is_an_error_wherever_it_stands(tmp_path: Path, fails: Fails) -> None:
+    image = Image.fromarray(np.array([[0, 1]], np.uint8))
+    image.putpalette([9, 9, 9, 1, 2, 3])
+    (tmp_path / "masks").mkdir()
+    image.save(tmp_path / "masks/a.png")
+    (tmp_path / "labels.txt").write_text("a:1,2,3::")
+    found = fails(tmp_path / "masks", format="masks", labels=tmp_path / "labels.txt")
+    assert "1 pixels, the first at x 0, y 0, have the value 0" in found["unknown-value"][0][1]
+
+
+def test_instances_without_a_class_are_counted_and_255_may_be_one(tmp_path: Path, convert: Convert) -> None:
+    instances = np.array([[255, 7, 7, 300, 0, 8]], np.uint16)
+    source = saved(tmp_path / "masks", instances, "a_instance.png")
+    saved(source, np.array([[1, 0, 255, 1, 1, 255]], np.uint8), "a_class.png")
+    options = {"suffix": "_instance", "class_masks": "_class", "labels": names_file(tmp_path, "background", "car")}
+    found = convert(source, format="masks", **options)
+    assert [p["segmentation"] for p in found["a.png"]] == [[0, 1, 5], [3, 1, 2]]
+    (repair,) = convert.report.repairs  # type: ignore[attr-defined]
+    assert (repair.code, repair.count) == ("instance-without-class", 2)
+    assert repair.examples[0][1].endswith("left out: 7, 8")
+
+
+def test_an_instance_map_needs_its_class_map_of_the_same_size(tmp_path: Path, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.ones((2, 2), np.uint8))
+    classes = saved(tmp_path / "classes", np.ones((2, 3), np.uint8))
+    options = {"format": "masks", "class_masks": str(classes), "labels": names_file(tmp_path, "background", "a")}
+    assert "2 x 2 pixels, its class map has 3 x 2" in fails(source, **options)["mask-size"][0][1]
+    (classes / "a.png").unlink()
+    assert fails(source, **options)["mask-missing"][0][0].endswith("classes/a.png")
+
+
+def test_images_may_lie_beside_their_masks_or_around_them(tmp_path: Path, convert: Convert) -> None:
+    labels, mask = names_file(tmp_path, "background", "a"), np.array([[0, 1]], np.uint8)
+    source = saved(tmp_path / "data", mask)
+    saved(source, np.zeros((1, 2, 3), np.uint8), "a.jpg")
+    assert set(convert(source, format="masks", images=source, labels=labels)) == {"a.jpg"}, "JPEGs are the images"
+    around = tmp_path / "around"
+    saved(around / "masks/sub", mask)
+    saved(around / "sub", np.zeros((1, 2, 3), np.uint8))
+    assert set(convert(around / "masks", format="masks", images=around, labels=labels)) == {"sub/a.png"}
+
+
+def test_two_images_for_one_mask_are_an_error(tmp_path: Path, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.array([[0, 1]], np.uint8))
+    images = saved(tmp_path / "images", np.zeros((1, 2, 3), np.uint8), "a.jpg")
+    saved(images, np.zeros((1, 2, 3), np.uint8), "a.png")
+    options = {"format": "masks", "images": images, "labels": names_file(tmp_path, "background", "a")}
+    assert fails(source, **options)["name-collision"][0][0].endswith("a.png")
+
+
+def test_a_mask_without_objects_must_have_its_images_size_too(tmp_path: Path, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.zeros((2, 2), np.uint8))
+    images = saved(tmp_path / "images", np.zeros((3, 4, 3), np.uint8))
+    found = fails(source, format="masks", images=images, labels=names_file(tmp_path, "background", "a"))
+    assert list(found) == ["mask-size"]
+
+
+def test_known_names_may_hold_what_stands_between_the_parts(tmp_path: Path, convert: Convert) -> None:
+    source = saved(tmp_path / "masks", np.ones((1, 2), np.uint8), "a_1_traffic_light.png")
+    labels = names_file(tmp_path, "light", "traffic_light")
+    found = convert(source, format="masks", pattern="{image}_{class}", labels=labels)
+    assert named(convert, found["a_1.png"]) == [("traffic_light", [0, 2])]
+
+
+def test_without_a_class_in_the_pattern_there_is_one(tmp_path: Path, convert: Convert, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.ones((1, 2), np.uint8), "a/1.png")
+    saved(source, np.array([[0, 1]], np.uint8), "a/2.png")
+    found = convert(source, format="masks", pattern="{image}/{n}")
+    assert named(convert, found["a.png"]) == [("object", [0, 2]), ("object", [1, 1])]
+    found = convert(source, format="masks", pattern="{image}/{n}", labels=names_file(tmp_path, "cell"))
+    assert named(convert, found["a.png"]) == [("cell", [0, 2]), ("cell", [1, 1])]
+    for names in ((), ("cell", "nucleus")):
+        with pytest.raises(labelferry.UsageError, match=f"names {len(names)} classes"):
+            convert(source, format="masks", pattern="{image}/{n}", labels=names_file(tmp_path, *names))
+
+
+def test_a_class_in_a_path_that_labels_does_not_name_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    source = saved(tmp_path / "masks", np.ones((1, 2), np.uint8), "a_dog.png")
+    found = fails(source, format="masks", pattern="{image}_{class}", labels=names_file(tmp_path, "cat"))
+    assert "'dog' is not named" in found["unknown-category"][0][1]
+
+
+def test_a_folder_without_masks_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    assert fails(tmp_path / "none", format="masks")["no-labels"][0][0].endswith("none")
+    (tmp_path / "empty").mkdir()
+    assert "no mask" in fails(tmp_path / "empty", format="masks", pattern="{image}")["no-labels"][0][1]
