@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Int64 = NDArray[np.int64]
 
-MAX_PIXELS = 2**40
-"""Most pixels a mask may claim. Run lengths need no memory per pixel, but their sums must stay exact."""
+MAX_PIXELS = 2**36
+"""Most pixels a mask may claim: several times the largest slide scans. More is a fault, not an image."""
 
 MAX_PERIMETER = 4_000_000
 """Longest outline, in pixels, of one image's polygons: pycocotools takes memory for every step of an outline."""
