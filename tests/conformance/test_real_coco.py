@@ -10,17 +10,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as pycocotools_mask
 
+from benchmarks.others import documented_encode
 from tests.conftest import Convert
-
-
-def documented_encode(binary_mask: np.ndarray[Any, Any]) -> list[int]:
-    """The function that Lightly's documentation gives for run lengths."""
-    flat = np.concatenate(([-1], np.ravel(binary_mask), [-1]))
-    borders = np.nonzero(np.diff(flat))[0]
-    rle = np.diff(borders)
-    if flat[1]:
-        rle = np.concatenate(([0], rle))
-    return rle.tolist()
 
 
 def by_image(dataset: dict[str, Any]) -> dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]:
