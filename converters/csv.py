@@ -27,8 +27,6 @@ FILE_COLUMNS = ("file_name", "filename", "file", "image", "path", "image_path", 
 CLASS_COLUMNS = ("class", "label", "category", "class_name", "label_name", "target", "prediction", "species")
 SCORE_COLUMNS = ("score", "confidence", "probability")
 
-csv.field_size_limit(2**24)
-
 
 class _Columns(NamedTuple):
     file: int
