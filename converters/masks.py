@@ -31,7 +31,7 @@ from labelferry.images import (
     read_palette,
 )
 from labelferry.label_colours import read_label_colours
-from labelferry.label_maps import instances_of, segments_of
+from labelferry.label_maps import instance_segments, segments_of
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
 from labelferry.registry import register
 from labelferry.rle import RunLengthMask, masks_from_label_map
@@ -239,26 +239,15 @@ class Masks(Adapter):
         """Instance ids in one map, 0 for none, their classes in another."""
         assert class_path is not None
         class_map = read_label_map(class_path)
-        values, classes = label_map.values, class_map.values
-        if values.shape != classes.shape:
-            (height, width), (class_height, class_width) = values.shape, classes.shape
-            text = f"{width} x {height} pixels, its class map has {class_width} x {class_height}"
-            raise ExportError(text, where=path, code="mask-size")
         segments, findings = self._classes(class_map, class_path)
-        if self.task is TaskType.SEMANTIC_SEGMENTATION:
-            return segments, findings
-        by_class = {value: category_id for value, category_id, _ in segments}
-        found = [
-            (instance_id, by_class[value], mask)
-            for instance_id, value, mask in instances_of(values, classes, frozenset((0,)), by_class)
-        ]
-        if sum(mask.area for *_, mask in found) < np.count_nonzero(values):
-            ids = set(masks_from_label_map(values)) - {0, *(instance_id for instance_id, *_ in found)}
-            if lost := sorted(ids - set(self._ignored_values())):
-                shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
-                text = f"instances that lie on no class in {class_path}, left out: {shown}"
-                findings.append(Finding("repair", "instance-without-class", path, text, len(lost)))
-        return found, findings
+        if self.task is TaskType.INSTANCE_SEGMENTATION:
+            by_class = {value: category_id for value, category_id, _ in segments}
+            segments, more = instance_segments(
+                *(label_map.values, class_map.values, frozenset((0,)), by_class, path, class_path),
+                unasked=self._ignored_values(),
+            )
+            findings += more
+        return segments, findings
 
     def _category_of(self, label_map: LabelMap, path: str) -> Callable[[int], int | None]:
         """The category of each value in this file."""

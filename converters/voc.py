@@ -15,7 +15,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
@@ -23,10 +23,9 @@ from labelferry.adapter import Adapter
 from labelferry.errors import ExportError
 from labelferry.images import IMAGE_EXTENSIONS, find_files, image_size, packed_colour, read_label_map, read_palette
 from labelferry.label_colours import read_label_colours, voc_colour
-from labelferry.label_maps import classes_of, instances_of
+from labelferry.label_maps import instance_segments, segments_of
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
 from labelferry.registry import register
-from labelferry.rle import RunLengthMask
 from labelferry.text import MAX_TEXT, read_names, read_text
 
 CLASSES = (
@@ -221,38 +220,21 @@ class Voc(Adapter):
         values, are_colours = read_label_map(path)
         ids = self._ids_by_value(path, are_colours)
         size = image_size(source.image) if source.image else (values.shape[1], values.shape[0])
-        classes, findings = classes_of(values, ids, path, are_colours)
-        if self.task is TaskType.SEMANTIC_SEGMENTATION:
-            found = [(category_id, mask) for category_id, masks in classes.items() for mask in masks]
-        else:
-            found = self._instances(f"{self._folders().objects}/{os.path.basename(path)}", path, values, ids)
+        segments, findings = segments_of(values, ids.__getitem__, path, are_colours)
+        if self.task is TaskType.INSTANCE_SEGMENTATION:
+            objects_path = f"{self._folders().objects}/{os.path.basename(path)}"
+            objects, are_colours = read_label_map(objects_path)
+            no_object = frozenset((0, _BORDER if are_colours else BOUNDARY))
+            classes = {value: category_id for value, category_id in ids.items() if category_id is not None}
+            segments, more = instance_segments(objects, values, no_object, classes, objects_path, path)
+            findings += more
         return Annotations(
-            np.array([category_id for category_id, _ in found], np.int64),
+            np.array([category_id for _, category_id, _ in segments], np.int64),
             size,
-            masks=[mask for _, mask in found],
+            masks=[mask for *_, mask in segments],
             findings=findings,
-            locate=lambda i: f"{path}, mask {i + 1}",
+            locate=lambda i: f"{path}, value {segments[i][0]}",
         )
-
-    def _instances(
-        self, path: str, class_path: str, values: np.ndarray[Any, Any], ids: dict[int, int | None]
-    ) -> list[tuple[int, RunLengthMask]]:
-        """Category id and mask of every object of an object map, the class taken from the class map."""
-        objects, are_colours = read_label_map(path)
-        if objects.shape != values.shape:
-            height, width = objects.shape
-            text = f"{width} x {height} pixels, {class_path} has {values.shape[1]} x {values.shape[0]}"
-            raise ExportError(text, where=path, code="mask-size")
-        no_object = (0, _BORDER if are_colours else BOUNDARY)
-        objects = np.where(np.isin(objects, no_object), -1, objects.astype(np.int64))
-        of_class = np.isin(values, [value for value, category_id in ids.items() if category_id is not None])
-        classes = np.where(of_class, values.astype(np.int64), -1)
-        found = []
-        for _, value, mask in instances_of(objects, classes, frozenset((-1,))):
-            category_id = ids[value]
-            assert category_id is not None
-            found.append((category_id, mask))
-        return found
 
     def _ids_by_value(self, path: str, are_colours: bool) -> dict[int, int | None]:
         """The category that each value of a mask stands for; None for background and boundary."""

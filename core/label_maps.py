@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labelferry.errors import ExportError
 from labelferry.model import Finding
 from labelferry.rle import RunLengthMask, masks_from_label_map
 
@@ -83,15 +84,46 @@ def segments_of(
     return found, findings
 
 
-def classes_of(
-    label_map: NDArray[np.integer[Any]], ids: Mapping[int, int | None], path: str, are_colours: bool = False
-) -> tuple[dict[int, list[RunLengthMask]], list[Finding]]:
-    """Every category of a label map and its masks: as `segments_of`, by category id, ascending."""
-    segments, findings = segments_of(label_map, ids.__getitem__, path, are_colours)
-    found: dict[int, list[RunLengthMask]] = {}
-    for _, category_id, mask in segments:
-        found.setdefault(category_id, []).append(mask)
-    return dict(sorted(found.items())), findings
+def instance_segments(
+    instance_map: NDArray[np.integer[Any]],
+    class_map: NDArray[np.integer[Any]],
+    no_instance: frozenset[int],
+    category_ids: Mapping[int, int],
+    path: str,
+    class_path: str,
+    unasked: Collection[int] = (),
+) -> tuple[list[tuple[int, int, RunLengthMask]], list[Finding]]:
+    """Every instance of a map, with the category that most of its pixels have in the class map.
+
+    Args:
+        instance_map: (H, W) ids.
+        class_map: (H, W) classes.
+        no_instance: ids that are none.
+        category_ids: the category of each value of the class map that is a class.
+        path: the instance map, for messages.
+        class_path: the class map, for messages.
+        unasked: ids that need not be told of where they lie on no class.
+
+    Returns:
+        (instance id, category id, mask), ascending by instance id; and a repair that names the instances that lie on
+        no class, which are left out.
+
+    Raises:
+        ExportError: the maps differ in size.
+    """
+    if instance_map.shape != class_map.shape:
+        (height, width), (class_height, class_width) = instance_map.shape, class_map.shape
+        text = f"{width} x {height} pixels, {class_path} has {class_width} x {class_height}"
+        raise ExportError(text, where=path, code="mask-size")
+    found = instances_of(instance_map, class_map, no_instance, category_ids)
+    segments = [(instance_id, category_ids[value], mask) for instance_id, value, mask in found]
+    findings = []
+    ids = set(masks_from_label_map(instance_map)) - no_instance - {instance_id for instance_id, *_ in found}
+    if lost := sorted(ids.difference(unasked)):
+        shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+        text = f"instances that lie on no class in {class_path}, left out: {shown}"
+        findings.append(Finding("repair", "instance-without-class", path, text, len(lost)))
+    return segments, findings
 
 
 def _firsts(*columns: NDArray[Any]) -> NDArray[np.int64]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
 import pickle
 import time
 import traceback
+import uuid
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -59,8 +61,9 @@ class ChunkJob:
         for image in images:
             try:
                 annotations = self.adapter.get_labels(image)
-                conformed = conform(annotations, self.target)
-                if annotations.findings:
+                try:
+                    conformed = conform(annotations, self.target)
+                finally:
                     tally.add(annotations.findings)
                 if conformed is None:
                     continue
@@ -169,15 +172,18 @@ def convert(
     kept = classes if classes is None or isinstance(classes, Mapping) else {name: name for name in classes}
     plan = plan_categories(list(adapter.get_categories()), kept, keep_category_ids)
     target = Target(wanted, plan, score)
-    fingerprint = hashlib.blake2b(digest_size=8)
-    for part in (version("labelferry"), adapter, target, image_prefix):
-        fingerprint.update(pickle.dumps(part, 5))
+    fingerprint = _fingerprint(version("labelferry"), adapter, target, image_prefix)
+    if fingerprint is None and workers != 1:
+        if workers is not None:
+            raise UsageError("the adapter cannot be sent to worker processes: define its class at the top of a module")
+        workers = 1
 
-    with TaskFolder(folder, task_name, fingerprint.hexdigest(), overwrite) as task_folder:
+    with TaskFolder(folder, task_name, fingerprint or uuid.uuid4().hex[:16], overwrite) as task_folder:
         try:
             job = ChunkJob(adapter, target, str(task_folder.files))
             os.makedirs(task_folder.files, exist_ok=True)
-            tally, resumed = _run(job, task_folder, image_prefix, workers, executor, progress)
+            journal_after = JOURNAL_AFTER if fingerprint else math.inf
+            tally, resumed = _run(job, task_folder, image_prefix, workers, executor, progress, journal_after)
             failed = (on_error == "fail" and tally.count("error") > 0) or (strict and tally.count("repair") > 0)
             if not failed:
                 task_folder.commit(encode_schema(wanted, plan.categories))
@@ -212,6 +218,18 @@ def convert(
     return report
 
 
+def _fingerprint(*parts: Any) -> str | None:
+    """The same for two runs exactly if they do the same; None if an adapter that cannot be pickled is among the parts,
+    as one of a class within a function: its run is not resumed."""
+    digest = hashlib.blake2b(digest_size=8)
+    try:
+        for part in parts:
+            digest.update(pickle.dumps(part, 5))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return None
+    return digest.hexdigest()
+
+
 def _task_type(task: TaskType | str) -> TaskType:
     try:
         return TaskType(task)
@@ -240,6 +258,7 @@ def _run(
     workers: int | None,
     executor: Executor | None,
     progress: Progress | None,
+    journal_after: float,
 ) -> tuple[Tally, int]:
     """Every image through the job; returns the whole run's tally, and how many images a killed run had done."""
     tally = Tally()
@@ -254,7 +273,7 @@ def _run(
         nonlocal resumed, done
         images = _named_images(job.adapter, image_prefix, stems, tally)
         while chunk := list(islice(images, CHUNK)):
-            long = task_folder.finished or time.monotonic() - begun > JOURNAL_AFTER
+            long = task_folder.finished or time.monotonic() - begun > journal_after
             digest = chunk_digest(chunk) if long else ""
             if known := task_folder.finished.get(digest):
                 earlier = Tally.from_json(known)

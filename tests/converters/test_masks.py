@@ -428,7 +428,8 @@ def test_an_instance_map_needs_its_class_map_of_the_same_size(tmp_path: Path, fa
     source = saved(tmp_path / "masks", np.ones((2, 2), np.uint8))
     classes = saved(tmp_path / "classes", np.ones((2, 3), np.uint8))
     options = {"format": "masks", "class_masks": str(classes), "labels": names_file(tmp_path, "background", "a")}
-    assert "2 x 2 pixels, its class map has 3 x 2" in fails(source, **options)["mask-size"][0][1]
+    message = f"2 x 2 pixels, {classes}/a.png has 3 x 2"
+    assert fails(source, **options)["mask-size"][0][1] == message
     (classes / "a.png").unlink()
     assert fails(source, **options)["mask-missing"][0][0].endswith("classes/a.png")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from labelferry.label_maps import classes_of, instances_of, segments_of
+from labelferry.label_maps import instance_segments, instances_of, segments_of
 from labelferry.rle import RunLengthMask
 from tests.conformance.test_real_coco import documented_encode
 
@@ -81,9 +81,10 @@ def test_unknown_colours_are_told_as_red_green_blue() -> None:
     assert "(1, 2, 3)" in findings[0].message
 
 
-def test_several_values_of_one_class_are_its_masks() -> None:
-    found, _ = classes_of(np.array([[4, 5, 6]]), {4: 1, 5: 0, 6: 1}, "a.png")
-    assert {category_id: [m.counts.tolist() for m in masks] for category_id, masks in found.items()} == {
-        0: [[1, 1, 1]],
-        1: [[0, 1, 2], [2, 1]],
-    }
+def test_instances_on_no_class_are_left_out_and_told() -> None:
+    instances = np.array([[0, 1, 2, 3, 4]])
+    classes = np.array([[7, 7, 8, 7, 9]])
+    segments, (finding,) = instance_segments(instances, classes, frozenset((0,)), {7: 0}, "i.png", "c.png", unasked=[4])
+    assert [(i, category_id) for i, category_id, _ in segments] == [(1, 0), (3, 0)]
+    assert (finding.kind, finding.code, finding.count) == ("repair", "instance-without-class", 1)
+    assert finding.message == "instances that lie on no class in c.png, left out: 2"

@@ -149,6 +149,20 @@ def test_skipping_errors_publishes_the_rest_and_says_what_was_left_out(tmp_path:
     assert sum(finding.count for finding in report.errors) == 3
 
 
+def test_what_an_adapter_found_is_told_even_if_the_image_is_refused_afterwards(tmp_path: Path) -> None:
+    class NoSize(Boxes):
+        def get_labels(self, image: Image) -> Annotations:
+            annotations = super().get_labels(image)
+            annotations.size = None
+            return annotations
+
+    with pytest.raises(labelferry.UsageError, match="at the top of a module"):  # it cannot be pickled
+        labelferry.convert(NoSize({}), tmp_path / "out", task_name="test", workers=2)
+    with pytest.raises(labelferry.ConversionError) as caught:
+        labelferry.convert(NoSize({"a.jpg": ["broken", 1]}), tmp_path / "out", task_name="test")
+    assert {finding.code for finding in caught.value.report.errors} == {"broken-line", "image-size"}
+
+
 def test_strict_makes_repairs_errors(tmp_path: Path) -> None:
     images = {"a.jpg": [60]}  # reaches over the right edge
     report = labelferry.convert(Boxes(images), tmp_path / "lax", task_name="test")
