@@ -32,10 +32,11 @@ def instances_of(
     Returns:
         (instance id, class, mask), ascending by id. Of two classes with as many pixels the smaller counts.
     """
-    ids, labels = np.ascontiguousarray(instance_map).ravel(), np.ascontiguousarray(class_map).ravel()
+    ids: NDArray[Any] = np.ascontiguousarray(instance_map).ravel()
+    labels: NDArray[Any] = np.ascontiguousarray(class_map).ravel()
     starts = _firsts(ids, labels)
     # from here on all is by runs, of which there are few
-    lengths = np.diff(starts, append=ids.size)
+    lengths: NDArray[Any] = np.diff(starts, append=ids.size)
     ids, labels = ids[starts].astype(np.int64), labels[starts].astype(np.int64)
     counted = ~np.isin(ids, list(ignored))
     counted &= ~np.isin(labels, list(ignored)) if classes is None else np.isin(labels, list(classes))
