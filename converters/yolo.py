@@ -108,8 +108,13 @@ class Yolo(Adapter):
     def get_images(self) -> Iterator[Image]:
         export = self._read()
         root = os.path.abspath(self.images or export.root)
+        seen: set[str] = set()  # splits may share images, as val is often the same as train
         for split in export.splits:
             for image, label in self._pairs(split):
+                if len(export.splits) > 1:
+                    if image in seen:
+                        continue
+                    seen.add(image)
                 yield Image(_relative(image, root), _Source(File(image), File(label) if label else None))
 
     def get_labels(self, image: Image) -> Annotations:

@@ -159,11 +159,17 @@ def read_palette(path: str | Path) -> list[tuple[int, int, int]] | None:
 
 def find_files(folder: Path, extensions: frozenset[str]) -> Iterator[str]:
     """Paths relative to the folder, with forward slashes, of all files below it with these extensions (lower case;
-    files may have them in any), sorted folder by folder; hidden files and folders are passed over."""
+    files may have them in any), sorted folder by folder; hidden files and folders are passed over. Links to folders are
+    followed, each folder once."""
     stack = [""]
+    seen = set()
     while stack:
         relative = stack.pop()
         try:
+            status = os.stat(folder / relative)
+            if (place := (status.st_dev, status.st_ino)) in seen:
+                continue
+            seen.add(place)
             with os.scandir(folder / relative) as entries:
                 listing = sorted((entry.name, entry.is_dir()) for entry in entries if entry.name[0] != ".")
         except OSError as error:

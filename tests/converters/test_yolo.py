@@ -87,6 +87,15 @@ def test_splits_as_text_files_of_image_paths(fixtures: Path, convert: Convert) -
     }
 
 
+@pytest.mark.parametrize("val", ["images", "./images/", "val.txt", "images/sub"])
+def test_an_image_in_two_splits_counts_once(val: str, tmp_path: Path, convert: Convert) -> None:
+    source = export(tmp_path / "export", "0 0.375 0.5 0.25 0.5", more=f"val: {val}")
+    (tmp_path / "export/val.txt").write_text("./images/a.png\n")
+    (tmp_path / "export/images/sub").mkdir()
+    Image.new("RGB", (64, 48)).save(tmp_path / "export/images/sub/b.png")
+    assert convert(source, format="yolo")["images/a.png"] == [PERSON]
+
+
 @pytest.mark.parametrize("path", [".", "ABSOLUTE", "/somewhere/else"])
 def test_path_may_be_relative_absolute_or_of_another_machine(path: str, tmp_path: Path, convert: Convert) -> None:
     source = export(tmp_path / "export", "0 0.375 0.5 0.25 0.5")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from labelferry import ExportError
-from labelferry.images import packed_colour, read_label_map
+from labelferry.images import find_files, packed_colour, read_label_map
 
 RANDOM = np.random.default_rng(0)
 
@@ -80,3 +80,15 @@ def test_what_does_not_keep_values_is_refused(tmp_path: Path) -> None:
 
 def test_a_packed_colour_is_as_coco_panoptic_writes_ids() -> None:
     assert packed_colour((1, 2, 3)) == 1 + 2 * 256 + 3 * 65536
+
+
+def test_links_to_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/b.PNG").touch()
+    (tmp_path / "data/.hidden").mkdir(parents=True)
+    (tmp_path / "data/.hidden/c.png").touch()
+    (tmp_path / "data/a.png").touch()
+    (tmp_path / "data/notes.txt").touch()
+    (tmp_path / "data/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/loop").symlink_to(tmp_path / "data")
+    assert list(find_files(tmp_path / "data", frozenset((".png",)))) == ["a.png", "link/b.PNG"]
