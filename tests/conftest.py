@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import labelferry
 from tests.lightly_models import read_valid_task
+
+settings.register_profile("labelferry", deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("labelferry")
 
 ROOT = Path(__file__).resolve().parent.parent
 

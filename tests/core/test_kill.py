@@ -166,6 +166,7 @@ def test_workers_end_when_the_run_is_killed(tmp_path: Path) -> None:
     process = subprocess.Popen([*command, "--workers", "2"], start_new_session=True)
     staged = tmp_path / "out" / ".lightly"
     while not list(staged.rglob("*.json")):
+        assert process.poll() is None
         time.sleep(0.02)
     process.kill()
     process.wait()
