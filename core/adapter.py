@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import types
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -94,11 +93,6 @@ def adapter_options(cls: type[Adapter]) -> list[Option]:
         plain = hint.__origin__ if metadata != ("",) else hint
         options.append(Option(parameter.name, plain, parameter.default, str(metadata[0])))
     return options
-
-
-def is_optional(hint: Any) -> bool:
-    """Whether a type allows None."""
-    return typing.get_origin(hint) in (typing.Union, types.UnionType) and type(None) in typing.get_args(hint)
 
 
 def make_adapter(cls: type[Adapter], path: str | Path, options: dict[str, Any]) -> Adapter:
