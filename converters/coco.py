@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from labelferry.adapter import Adapter
 from labelferry.errors import ExportError
 from labelferry.images import image_size, read_label_map
-from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
+from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
 from labelferry.registry import register
 from labelferry.rle import RunLengthMask, masks_from_coco, masks_from_label_map
 
@@ -52,6 +52,17 @@ class _Image(Struct, gc=False):
     file_name: str
     width: float | None = None
     height: float | None = None
+    video_id: Raw = _NONE
+    frame_index: Raw = _NONE
+    frame_id: Raw = _NONE
+
+
+class _Video(Struct, gc=False):
+    """A video of CocoVID, TAO or BDD100K, whose images name it and the frame: read only where frames are wanted."""
+
+    id: Raw
+    name: str | None = None
+    file_name: str | None = None
 
 
 class _Annotation(Struct, gc=False):
@@ -78,6 +89,7 @@ class _Dataset(Struct):
     images: list[_Image] | UnsetType = UNSET
     annotations: list[_Annotation] | UnsetType = UNSET
     categories: list[_Category] | UnsetType = UNSET
+    videos: Raw = _NONE
 
 
 class _Unchecked(Struct):
@@ -86,6 +98,7 @@ class _Unchecked(Struct):
     images: list[Raw] | UnsetType = UNSET
     annotations: list[Raw] | UnsetType = UNSET
     categories: list[_Category] | UnsetType = UNSET
+    videos: Raw = _NONE
 
 
 class _Segment(Struct):
@@ -102,6 +115,8 @@ _ONE_ANNOTATION = msgspec.json.Decoder(_Annotation)
 _ONE_WITHOUT_BOX = msgspec.json.Decoder(_WithoutBox)
 _SEGMENTATIONS = msgspec.json.Decoder(list[Any])
 _KEYPOINTS = msgspec.json.Decoder(list[list[float] | None])
+_VIDEOS = msgspec.json.Decoder(list[_Video] | None)
+_NUMBER = msgspec.json.Decoder(int | None, strict=False)
 _SEGMENTS = msgspec.json.Decoder(list[_Segment])
 
 Floats = NDArray[np.float64]
@@ -135,6 +150,7 @@ class _Export(NamedTuple):
     """A file as columns, annotations in the order of their images."""
 
     images: list[_Image]
+    videos: dict[bytes, str]
     categories: list[Category]
     tasks: tuple[TaskType, ...]
     bounds: list[int]
@@ -225,7 +241,7 @@ class Coco(Adapter):
                 png, segments = panoptic[low]
                 png = png or os.path.splitext(os.path.basename(name))[0] + ".png"
                 source = source._replace(shapes=bytes(segments), panoptic=File(masks / png))
-            yield Image(name, source)
+            yield Image(name, source, _frame_of(image, export.videos) if export.videos else None)
 
     def get_labels(self, image: Image) -> Annotations:
         source: _Source = image.source
@@ -234,7 +250,7 @@ class Coco(Adapter):
         width, height = source.size
         annotations = Annotations(
             source.category_ids,
-            (int(width), int(height)) if width is not None and height is not None else self._size(source),
+            (int(width), int(height)) if width is not None and height is not None else image.size or self._size(source),
             source.boxes,
             source.scores,
             locate=partial(_locate, str(self.path), image.file_name, source.ids),
@@ -298,7 +314,8 @@ class Coco(Adapter):
             if base.images is UNSET or base.categories is UNSET:
                 text = "it needs both 'images' and 'categories'; is it a COCO dataset file?"
                 raise ExportError(text, where=str(self.dataset or self.path), code="not-coco")
-            self._export = self._columns(base.images, content.annotations, base.categories, findings)
+            export = self._columns(base.images, content.annotations, base.categories, findings)
+            self._export = export._replace(videos=_video_names(base.videos, self.path)) if self.as_frames else export
         return self._export
 
     def _columns(
@@ -349,6 +366,7 @@ class Coco(Adapter):
         ordered = [annotations[i] for i in order.tolist()]
         return _Export(
             images,
+            {},
             [Category(c.id, c.name, tuple(c.keypoints or ()), tuple(c.skeleton or ())) for c in categories],
             tasks,
             bounds,
@@ -380,6 +398,26 @@ class Coco(Adapter):
                 text = f"two images have this id, {first.file_name!r} and {image.file_name!r}: whose labels are whose?"
                 doubtful.add(where, text)
         return [image for key, image in by_id.items() if key not in twice] if len(by_id) < len(images) else images
+
+
+def _video_names(raw: Raw, path: Path) -> dict[bytes, str]:
+    """Names of videos by the JSON of their ids."""
+    try:
+        videos = _VIDEOS.decode(raw) or ()
+    except msgspec.MsgspecError as error:
+        raise ExportError(f"videos: {error}", where=str(path), code="broken-video") from None
+    return {bytes(video.id): video.name or video.file_name or "" for video in videos}
+
+
+def _frame_of(image: _Image, videos: dict[bytes, str]) -> VideoFrame | None:
+    """The frame that an image says it is: by frame_index, or frame_id."""
+    try:
+        index = _NUMBER.decode(image.frame_index)
+        number = _NUMBER.decode(image.frame_id) if index is None else index
+    except msgspec.MsgspecError:
+        number = None
+    video = videos.get(bytes(image.video_id))
+    return None if video is None or number is None else VideoFrame(video, number)
 
 
 class _Faults:
@@ -573,7 +611,7 @@ def _decode_one_by_one(content: bytes, is_list: bool, path: Path, findings: list
                 annotations.append(without)
             except msgspec.MsgspecError:
                 faults.add(f"{path}, annotation {index}{_id_of(one)}", fault)
-    return _Dataset(images, annotations, raw.categories)
+    return _Dataset(images, annotations, raw.categories, raw.videos)
 
 
 def _id_of(raw: Raw) -> str:

@@ -7,6 +7,8 @@ A line an object, numbers relative to the image's width and height:
     class cx cy width height x1 y1 v1 ...     a pose, with `kpt_shape` in data.yaml
     ... confidence                            any of them, as predictions have it
 
+Predictions of videos, with --videos: a file VIDEO_N.txt for every frame with an object, numbered from 1.
+
 Definition: https://docs.ultralytics.com/datasets/detect/ (and /segment/, /pose/, /obb/),
 https://github.com/AlexeyAB/darknet#how-to-train-to-detect-your-custom-objects
 """
@@ -14,6 +16,7 @@ https://github.com/AlexeyAB/darknet#how-to-train-to-detect-your-custom-objects
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -25,7 +28,7 @@ import numpy as np
 from labelferry.adapter import Adapter
 from labelferry.errors import ExportError
 from labelferry.images import IMAGE_EXTENSIONS, find_files, image_size
-from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
+from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
 from labelferry.registry import register
 from labelferry.rle import masks_from_coco
 from labelferry.text import read_names, read_text, read_yaml
@@ -38,6 +41,8 @@ FAR_OUTSIDE = 2.0
 """A coordinate beyond this is not normalised but in pixels; up to it, conform clips it to the image."""
 
 _NO_LABELS = frozenset(("classes", "predefined_classes", "obj", "notes", "train", "val", "valid", "test", "readme"))
+
+_FRAME = re.compile(r"(.+)_(\d+)")
 
 Row = list[float]
 
@@ -60,7 +65,9 @@ class _Export(NamedTuple):
 
 
 class _Source(NamedTuple):
-    image: File
+    """An image, None of a video's frame, and its label file, if it has one."""
+
+    image: File | None
     label: File | None
 
 
@@ -69,6 +76,7 @@ class Yolo(Adapter):
     """Reads YOLO labels and predictions."""
 
     tasks = (TaskType.KEYPOINT_DETECTION, TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION)
+    first_frame = 1
 
     def __init__(
         self,
@@ -86,12 +94,20 @@ class Yolo(Adapter):
         obb: Annotated[
             bool, "Lines of four points are oriented boxes, not polygons: they become the upright boxes around them."
         ] = False,
+        track_ids: Annotated[
+            bool, "Lines end with a track id, as Ultralytics' model.track() writes them; it is left out."
+        ] = False,
+        vid_stride: Annotated[
+            int, "Ultralytics' vid_stride, where a video was predicted with one: every Nth frame."
+        ] = 1,
     ) -> None:
         self.path = path
         self.split = split
         self.labels = labels
         self.images = images
         self.obb = obb
+        self.track_ids = track_ids
+        self.vid_stride = vid_stride
         self._export: _Export | None = None
         self._has_polygons: bool | None = None
 
@@ -107,6 +123,12 @@ class Yolo(Adapter):
 
     def get_images(self) -> Iterator[Image]:
         export = self._read()
+        if self.as_frames:
+            for stem, path in self._frames():
+                match = _FRAME.fullmatch(stem)
+                frame = VideoFrame(match[1], int(match[2]) * self.vid_stride) if match else None
+                yield Image(stem, _Source(None, File(path)), frame)
+            return
         root = os.path.abspath(self.images or export.root)
         seen: set[str] = set()  # splits may share images, as val is often the same as train
         for split in export.splits:
@@ -119,11 +141,11 @@ class Yolo(Adapter):
 
     def get_labels(self, image: Image) -> Annotations:
         source: _Source = image.source
-        width, height = image_size(source.image)
+        width, height = image.size or image_size(source.image or "")
         if source.label is None:
             return Annotations.empty((width, height))
         path = source.label
-        rows, lines, findings = _read_rows(path)
+        rows, lines, findings = _read_rows(path, self.track_ids)
         if not rows:
             return Annotations.empty((width, height), findings)
         shape = self._read().keypoint_shape
@@ -195,6 +217,8 @@ class Yolo(Adapter):
             values = data.get(name) or []
             for value in values if isinstance(values, list) else [values]:
                 place = _existing(root, str(value))
+                if place is None and self.as_frames:
+                    continue
                 if place is None:
                     # Roboflow names a test split even where there is none
                     kind = "repair" if name == "test" and self.split is None else "error"
@@ -204,7 +228,7 @@ class Yolo(Adapter):
                     splits.append(_Split(name, str(place)))
                 else:
                     splits.append(_Split(name, str(root), place))
-        if not splits:
+        if not splits and not self.as_frames:
             text = f"none of its splits ({', '.join(SPLITS)}) exists below {root}"
             raise ExportError(text, where=str(entry), code="split-missing")
         return _Export(_root_of(root, splits), _names(data, entry, shape), splits, shape)
@@ -222,12 +246,14 @@ class Yolo(Adapter):
             if not data.get(name):
                 continue
             place = _existing(entry.parent, data[name])
+            if place is None and self.as_frames:
+                continue
             if place is None:
                 text = f"the split {name!r} names {data[name]!r}, which does not exist"
                 self.findings.append(Finding("error", "split-missing", str(entry), text))
             elif name == "train" or place not in [split.listing for split in splits]:  # valid is often the same file
                 splits.append(_Split(name, str(entry.parent), place))
-        if not splits:
+        if not splits and not self.as_frames:
             raise ExportError("it names no list of images that exists", where=str(entry), code="split-missing")
         categories = [Category(i, name) for i, name in enumerate(read_names(names))]
         return _Export(_root_of(entry.parent, splits), categories, splits, None)
@@ -236,13 +262,33 @@ class Yolo(Adapter):
         """Whether the first label files hold polygons."""
         if self._has_polygons is None:
             self._has_polygons = False
-            pairs = (pair for split in self._read().splits for pair in self._pairs(split, report=False))
-            for _, label in islice(pairs, SAMPLE):
-                rows = _read_rows(label)[0] if label else []
+            splits = self._read().splits
+            pairs = (pair for split in splits for pair in self._pairs(split, report=False))
+            for _, label in islice(self._frames() if self.as_frames else pairs, SAMPLE):
+                rows = _read_rows(label, self.track_ids)[0] if label else []
                 if any(len(row) >= 7 for row in rows) and not self.obb:
                     self._has_polygons = True
                     break
         return self._has_polygons
+
+    def _frames(self) -> Iterator[tuple[str, str]]:
+        """Every label file, with its name: images are not needed where the frames of videos are wanted."""
+        export = self._read()
+        folders = [str(self.labels)] if self.labels else []
+        for split in [] if folders else export.splits:
+            if split.listing is not None:
+                for image, label in self._listed_pairs(split, split.listing):
+                    if label:
+                        yield os.path.splitext(_relative(image, export.root))[0], label
+            elif (folder := _labels_folder(split.folder)) not in folders:
+                folders.append(folder)
+        if not self.labels and not export.splits:
+            folders = [f"{export.root}/labels" if os.path.isdir(f"{export.root}/labels") else export.root]
+        for folder in folders:
+            for name in find_files(Path(folder), frozenset((".txt",))):
+                stem = name[: name.rfind(".")]
+                if os.path.basename(stem).lower() not in _NO_LABELS:
+                    yield stem, f"{folder}/{name}"
 
     def _pairs(self, split: _Split, report: bool = True) -> Iterator[tuple[str, str | None]]:
         """Every image of a split with its label file, if it has one; labels without an image are reported."""
@@ -393,7 +439,7 @@ def _labels_folder(images: str) -> str:
     return images
 
 
-def _read_rows(path: str) -> tuple[list[Row], list[int], list[Finding]]:
+def _read_rows(path: str, track_ids: bool) -> tuple[list[Row], list[int], list[Finding]]:
     """The numbers of every line, the lines' own numbers, and what is no line of numbers."""
     file = os.open(path, os.O_RDONLY)
     try:
@@ -405,6 +451,8 @@ def _read_rows(path: str) -> tuple[list[Row], list[int], list[Finding]]:
     if content[:3] == b"\xef\xbb\xbf":
         content = content[3:]
     split = [line.split() for line in content.splitlines()]
+    if track_ids:  # the last number, which a frame that has lost its tracks has not
+        split = [line[:-1] if len(line) > 5 and line[-1].isdigit() else line for line in split]
     try:
         rows = [[float(value) for value in line] for line in split if line]
         lines = [number for number, line in enumerate(split, 1) if line]
@@ -430,6 +478,8 @@ def _read_rows(path: str) -> tuple[list[Row], list[int], list[Finding]]:
             text, code = f"the class {line[0].decode()!r} is not a whole number", "broken-line"
         elif max(row[1:]) > FAR_OUTSIDE:
             text = f"the coordinate {max(row[1:]):g} is not relative to the image's size; is it in pixels?"
+            if max(row[1:-1]) <= FAR_OUTSIDE and row[-1].is_integer():
+                text = f"the last number, {row[-1]:g}, is no confidence; if it is a track id, add --track-ids"
             code = "not-normalised"
         else:
             rows.append(row)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from labelferry.adapter import Adapter
     from labelferry.errors import ExportError, LabelferryError, UsageError
-    from labelferry.model import Annotations, Category, File, Finding, Image, Object, TaskType
+    from labelferry.model import Annotations, Category, File, Finding, Image, Object, TaskType, VideoFrame
     from labelferry.pipeline import convert
     from labelferry.registry import register
     from labelferry.report import ConversionError, Report
@@ -28,6 +28,7 @@ __all__ = [
     "RunLengthMask",
     "TaskType",
     "UsageError",
+    "VideoFrame",
     "convert",
     "decode",
     "encode",
@@ -37,7 +38,7 @@ __all__ = [
 _MODULES = {
     "adapter": ("Adapter",),
     "errors": ("ExportError", "LabelferryError", "UsageError"),
-    "model": ("Annotations", "Category", "File", "Finding", "Image", "Object", "TaskType"),
+    "model": ("Annotations", "Category", "File", "Finding", "Image", "Object", "TaskType", "VideoFrame"),
     "pipeline": ("convert",),
     "registry": ("register",),
     "report": ("ConversionError", "Report"),

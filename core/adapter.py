@@ -28,10 +28,16 @@ class Adapter(ABC):
         tasks: every task type the format can hold, richest first.
         task: the task type wanted, one of `get_tasks()`; set before the first of the three verbs is called. An
             adapter that holds several may read only the columns that this one needs.
+        first_frame: number that the format gives the first frame of a video, in `Image.frame`.
+        as_frames: whether the images wanted are frames of videos; set before anything is read. An adapter whose
+            export names frames fills in `Image.frame` in any case; files of images need not exist then, and
+            `Image.size` tells `get_labels` the size.
         findings: what was met that belongs to no image, added to while `get_images` runs.
     """
 
     tasks: ClassVar[tuple[TaskType, ...]]
+    first_frame: ClassVar[int] = 0
+    as_frames: bool = False
     task: TaskType
     findings: list[Finding]
 

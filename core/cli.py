@@ -29,6 +29,13 @@ class OnError(str, Enum):
     skip = "skip"
 
 
+class As(str, Enum):
+    """What labels are for."""
+
+    images = "images"
+    frames = "frames"
+
+
 class Output(str, Enum):
     """The output formats."""
 
@@ -75,6 +82,36 @@ def convert(
     image_prefix: Annotated[
         str, typer.Option(metavar="PATH", help="Put before every image's path, as seen from the datasource's root.")
     ] = "",
+    videos: Annotated[
+        Path | None,
+        typer.Option(
+            help="The labels are for frames of the videos in this folder, the datasource's root; or of this one."
+        ),
+    ] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="How names of extracted frames, without extension, name video and frame: '{video}_{frame}', or a "
+            "regular expression with these groups.",
+        ),
+    ] = None,
+    first_frame: Annotated[
+        int | None,
+        typer.Option(
+            metavar="0|1",
+            help="Number of a video's first frame; by default the format's, 0 with --frames.",
+            min=0,
+            max=1,
+        ),
+    ] = None,
+    frame_step: Annotated[int, typer.Option(help="Frames from one number to the next.", min=1)] = 1,
+    as_: Annotated[
+        As | None,
+        typer.Option(
+            "--as", metavar="images|frames", help="What the labels are for; frames need, and follow from, --videos."
+        ),
+    ] = None,
     score: Annotated[float, typer.Option(help="Score of labels that have none.", min=0, max=1)] = 1.0,
     on_error: Annotated[
         OnError,
@@ -105,6 +142,11 @@ def convert(
             classes=None if classes is None else _classes(classes),
             keep_category_ids=keep_category_ids,
             image_prefix=image_prefix,
+            videos=videos,
+            frames=frames,
+            first_frame=first_frame,
+            frame_step=frame_step,
+            as_=None if as_ is None else as_.value,
             score=score,
             on_error=on_error.value,
             strict=strict,
@@ -293,7 +335,8 @@ def _print_report(report: Report, quiet: bool, to: Any) -> None:
         print(f"{report.task_type} task {report.task_name!r}, in {report.seconds:.1f} s: {place}", file=to)
         empty = f", {report.empty_images:,} of them without objects" if report.empty_images else ""
         resumed = f", {report.resumed_images:,} of them by an interrupted run" if report.resumed_images else ""
-        print(f"  {report.images:,} images{empty}{resumed}", file=to)
+        what = f"frames of {report.videos:,} videos" if report.videos else "images"
+        print(f"  {report.images:,} {what}{empty}{resumed}", file=to)
         objects = sorted(report.objects.items(), key=lambda item: -item[1])
         shown = ", ".join(f"{name} {count:,}" for name, count in objects[:8])
         more = f", and {len(objects) - 8} more" if len(objects) > 8 else ""

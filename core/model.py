@@ -51,18 +51,43 @@ class File(str):
     __slots__ = ()
 
 
+class VideoFrame(NamedTuple):
+    """A frame of a video, as the export names it.
+
+    Attributes:
+        video: path or name of the video, with or without extension.
+        number: the frame's number, counted as the export counts.
+    """
+
+    video: str
+    number: int
+
+
 class Image(NamedTuple):
-    """One image, and so one prediction file. Light and picklable: it travels to a worker.
+    """One image or frame of a video, and so one prediction file. Light and picklable: it travels to a worker.
 
     Attributes:
         file_name: path relative to the input datasource's root, with forward slashes.
         source: whatever the adapter's `get_labels` needs to read this image's labels without any other state:
             the path of its label file, the bytes of its annotations. Paths stand in it, at the top or in a tuple, as
             `File` (or `pathlib.Path`).
+        frame: the frame that the image is, if the export says so.
+        size: (width, height) in pixels of the video; None of an image.
     """
 
     file_name: str
     source: Any = None
+    frame: VideoFrame | None = None
+    size: tuple[int, int] | None = None
+
+
+class Unlabelled(Enum):
+    """The source of a video's frame that the export has no labels for: no adapter is asked about it."""
+
+    UNLABELLED = None
+
+
+UNLABELLED = Unlabelled.UNLABELLED
 
 
 @dataclass(frozen=True, slots=True)

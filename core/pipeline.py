@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -28,11 +28,14 @@ from labelferry.categories import plan_categories
 from labelferry.conform import Target, conform
 from labelferry.errors import ExportError, LabelferryError, UsageError
 from labelferry.lightly import SCHEMA, encode_predictions, encode_schema, image_name, prediction_path
-from labelferry.model import File, Finding, Image, TaskType
+from labelferry.model import UNLABELLED, Annotations, File, Finding, Image, TaskType
 from labelferry.registry import get_adapter
 from labelferry.report import ConversionError, FindingSummary, Report, Tally
 from labelferry.task_folder import TaskFolder
 from labelferry.tasks import obtainable
+
+if TYPE_CHECKING:
+    from labelferry.video import Footage
 
 CHUNK = 32
 """Images a chunk: what a worker takes at once, and what is done again after a kill."""
@@ -60,7 +63,9 @@ class ChunkJob:
         category_ids: list[int] = []
         for image in images:
             try:
-                annotations = self.adapter.get_labels(image)
+                annotations = self._labels(image)
+                if annotations is None:
+                    continue
                 try:
                     conformed = conform(annotations, self.target)
                 finally:
@@ -84,6 +89,19 @@ class ChunkJob:
                 category_ids += written
         tally.objects = dict(Counter(category_ids))
         return tally
+
+    def _labels(self, image: Image) -> Annotations | None:
+        """None for a frame without labels where there is no empty file, in classification."""
+        if image.source is UNLABELLED:
+            return None if self.target.task is TaskType.CLASSIFICATION else Annotations.empty(image.size)
+        annotations = self.adapter.get_labels(image)
+        if image.size is not None and annotations.size != image.size:
+            if annotations.size is not None and len(annotations):
+                (width, height), (own_width, own_height) = image.size, annotations.size
+                text = f"the labels are for {own_width} x {own_height} pixels, the video has {width} x {height}"
+                raise ExportError(text, code="frame-size")
+            annotations.size = image.size
+        return annotations
 
 
 def chunk_digest(images: list[Image]) -> str:
@@ -111,6 +129,11 @@ def convert(
     classes: Iterable[str] | Mapping[str, str] | None = None,
     keep_category_ids: bool = False,
     image_prefix: str = "",
+    videos: str | Path | None = None,
+    frames: str | None = None,
+    first_frame: int | None = None,
+    frame_step: int = 1,
+    as_: Literal["images", "frames"] | None = None,
     score: float = 1.0,
     on_error: Literal["fail", "skip"] = "fail",
     strict: bool = False,
@@ -131,6 +154,13 @@ def convert(
         classes: names of the classes to keep, or new name by old name: equal new names merge.
         keep_category_ids: keep the source's category ids; by default they become 0..N-1 in the same order.
         image_prefix: put before every image's path, for a datasource whose root lies above the export's images.
+        videos: folder of the videos whose frames the labels are for, which is the input datasource's root; or a
+            single video. Every frame of every video gets a file.
+        frames: how image names name frames, for frames that were extracted to images: `{video}_{frame}`, or a
+            regular expression with these groups, that matches the whole name without its extension.
+        first_frame: number of a video's first frame, 0 or 1; by default what the format says, 0 with `frames`.
+        frame_step: how many frames there are from one number to the next.
+        as_: `frames`, which needs `videos` and is the default with it, or `images`.
         score: the score of labels that have none, in [0, 1].
         on_error: `fail` reads everything and publishes nothing if there is an error; `skip` publishes the rest.
         strict: treat repairs as errors.
@@ -166,6 +196,15 @@ def convert(
     if workers is not None and workers < 1:
         raise UsageError(f"workers is at least 1, not {workers}")
     folder = storage.local_folder(datasource)
+    adapter.as_frames = _as_frames(as_, videos, frames, first_frame, frame_step)
+    footage = None
+    if videos is not None:
+        from labelferry.video import Footage, frame_pattern
+
+        pattern = None if frames is None else frame_pattern(frames)
+        if first_frame is None:
+            first_frame = adapter.first_frame if pattern is None else 0
+        footage = Footage(Path(videos).expanduser(), pattern, first_frame, frame_step)
 
     wanted = _choose_task(adapter, None if task is None else _task_type(task))
     task_name = f"{name}_{wanted}" if task_name is None else task_name
@@ -183,7 +222,7 @@ def convert(
             job = ChunkJob(adapter, target, str(task_folder.files))
             os.makedirs(task_folder.files, exist_ok=True)
             journal_after = JOURNAL_AFTER if fingerprint else math.inf
-            tally, resumed = _run(job, task_folder, image_prefix, workers, executor, progress, journal_after)
+            tally, resumed = _run(job, task_folder, footage, image_prefix, workers, executor, progress, journal_after)
             failed = (on_error == "fail" and tally.count("error") > 0) or (strict and tally.count("repair") > 0)
             if not failed:
                 task_folder.commit(encode_schema(wanted, plan.categories))
@@ -204,6 +243,7 @@ def convert(
         task_name=task_name,
         task_type=wanted.value,
         published=not failed,
+        videos=0 if footage is None else len(footage.videos),
         images=tally.images,
         empty_images=tally.empty_images,
         resumed_images=resumed,
@@ -216,6 +256,25 @@ def convert(
     if failed:
         raise ConversionError(report)
     return report
+
+
+def _as_frames(
+    as_: str | None, videos: str | Path | None, frames: str | None, first_frame: int | None, frame_step: int
+) -> bool:
+    """Whether the images are frames of videos."""
+    if as_ not in (None, "images", "frames"):
+        raise UsageError(f"--as is 'images' or 'frames', not {as_!r}")
+    if videos is None and as_ == "frames":
+        raise UsageError("--as frames: name the folder of the videos with --videos, as their frames have to be counted")
+    if videos is not None and as_ == "images":
+        raise UsageError("--as images and --videos exclude each other: with --videos the images are frames")
+    if videos is None and (frames is not None or first_frame is not None or frame_step != 1):
+        raise UsageError("--frames, --first-frame and --frame-step need --videos, the folder of the videos")
+    if first_frame not in (None, 0, 1):
+        raise UsageError(f"--first-frame is 0 or 1, not {first_frame}")
+    if frame_step < 1:
+        raise UsageError(f"--frame-step is at least 1, not {frame_step}")
+    return videos is not None
 
 
 def _fingerprint(*parts: Any) -> str | None:
@@ -254,6 +313,7 @@ def _choose_task(adapter: Adapter, wanted: TaskType | None) -> TaskType:
 def _run(
     job: ChunkJob,
     task_folder: TaskFolder,
+    footage: Footage | None,
     image_prefix: str,
     workers: int | None,
     executor: Executor | None,
@@ -262,7 +322,9 @@ def _run(
 ) -> tuple[Tally, int]:
     """Every image through the job; returns the whole run's tally, and how many images a killed run had done."""
     tally = Tally()
-    total = job.adapter.count_images()
+    total = job.adapter.count_images() if footage is None else footage.count_frames()
+    if footage is not None:
+        tally.add(footage.findings)
     resumed = done = 0
     stems = array("q")  # 8 bytes an image, to find those that would share a file
 
@@ -271,7 +333,7 @@ def _run(
 
     def chunks() -> Iterator[list[Image]]:
         nonlocal resumed, done
-        images = _named_images(job.adapter, image_prefix, stems, tally)
+        images = _named_images(job.adapter, footage, image_prefix, stems, tally)
         while chunk := list(islice(images, CHUNK)):
             long = task_folder.finished or time.monotonic() - begun > journal_after
             digest = chunk_digest(chunk) if long else ""
@@ -292,13 +354,16 @@ def _run(
         if progress:
             progress(done, total)
     tally.add(job.adapter.findings)
-    _leave_out_collisions(job, image_prefix, stems, tally)
+    _leave_out_collisions(job, footage, image_prefix, stems, tally)
     return tally, resumed
 
 
-def _named_images(adapter: Adapter, prefix: str, stems: array[int], tally: Tally) -> Iterator[Image]:
-    """The adapter's images under the names that the datasource knows them by."""
-    for image in adapter.get_images():
+def _named_images(
+    adapter: Adapter, footage: Footage | None, prefix: str, stems: array[int], tally: Tally
+) -> Iterator[Image]:
+    """The adapter's images, or all frames of videos, under the names that the datasource knows them by."""
+    images = adapter.get_images()
+    for image in images if footage is None else footage.frames_of(images, tally.add):
         try:
             name = image_name(image.file_name, prefix)
         except ExportError as error:
@@ -313,7 +378,7 @@ def _named_images(adapter: Adapter, prefix: str, stems: array[int], tally: Tally
         yield image if name == image.file_name else image._replace(file_name=name)
 
 
-def _leave_out_collisions(job: ChunkJob, prefix: str, stems: array[int], tally: Tally) -> None:
+def _leave_out_collisions(job: ChunkJob, footage: Footage | None, prefix: str, stems: array[int], tally: Tally) -> None:
     """Images that differ only in extension, or have one name, share a prediction file: none of them has one."""
     hashes = np.sort(np.frombuffer(stems, np.int64))
     if not (twice := set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())):
@@ -321,7 +386,7 @@ def _leave_out_collisions(job: ChunkJob, prefix: str, stems: array[int], tally: 
     found = job.adapter.findings
     job.adapter.findings = []  # the second walk over the images finds them again
     sharing: dict[str, list[Image]] = {}
-    for image in _named_images(job.adapter, prefix, array("q"), Tally()):
+    for image in _named_images(job.adapter, footage, prefix, array("q"), Tally()):
         path = prediction_path(image.file_name)
         if hash(path) in twice:
             sharing.setdefault(path, []).append(image)

@@ -106,6 +106,7 @@ class Report:
         task_name: the task's name.
         task_type: its type.
         published: whether the task is in the datasource now; False if errors forbade it.
+        videos: whose frames the images are; 0 if they are images.
         images: prediction files of this task.
         empty_images: those of them without objects.
         resumed_images: those of them that an earlier, interrupted run had written.
@@ -122,6 +123,7 @@ class Report:
     task_name: str
     task_type: str
     published: bool
+    videos: int
     images: int
     empty_images: int
     resumed_images: int
