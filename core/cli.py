@@ -335,7 +335,7 @@ def _print_report(report: Report, quiet: bool, to: Any) -> None:
         print(f"{report.task_type} task {report.task_name!r}, in {report.seconds:.1f} s: {place}", file=to)
         empty = f", {report.empty_images:,} of them without objects" if report.empty_images else ""
         resumed = f", {report.resumed_images:,} of them by an interrupted run" if report.resumed_images else ""
-        what = f"frames of {report.videos:,} videos" if report.videos else "images"
+        what = f"frames of {report.videos:,} video{'s' * (report.videos > 1)}" if report.videos else "images"
         print(f"  {report.images:,} {what}{empty}{resumed}", file=to)
         objects = sorted(report.objects.items(), key=lambda item: -item[1])
         shown = ", ".join(f"{name} {count:,}" for name, count in objects[:8])

@@ -18,6 +18,9 @@ IMAGE_EXTENSIONS = frozenset(
 )
 """Extensions, in lower case, that mark a file in an export's folder as an image."""
 
+VIDEO_EXTENSIONS = frozenset(f".{extension}" for extension in "mp4 m4v hevc mpg mpeg avi mov webm".split(" "))
+"""Extensions, in lower case, of the files that Lightly takes for videos."""
+
 MAX_IMAGE_PIXELS = 89_478_485
 """Most pixels of a mask that is decoded: Pillow's own limit, a quarter of a GiB as RGB."""
 

@@ -15,11 +15,8 @@ from typing import NamedTuple
 
 from labelferry.errors import ExportError, UsageError
 from labelferry.frame_count import FrameCount, count_frames
-from labelferry.images import find_files
+from labelferry.images import VIDEO_EXTENSIONS, find_files
 from labelferry.model import UNLABELLED, Finding, Image, VideoFrame
-
-VIDEO_EXTENSIONS = frozenset(f".{extension}" for extension in "mp4 m4v hevc mpg mpeg avi mov webm".split(" "))
-"""Extensions, in lower case, of the files that Lightly takes for videos."""
 
 Report = Callable[[Iterable[Finding]], None]
 
