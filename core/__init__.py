@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from labelferry.registry import register
     from labelferry.report import ConversionError, Report
     from labelferry.rle import RunLengthMask, decode, encode
+    from labelferry.task_writer import TaskWriter, VideoWriter, open_task
 
 __all__ = [
     "Adapter",
@@ -27,11 +28,14 @@ __all__ = [
     "Report",
     "RunLengthMask",
     "TaskType",
+    "TaskWriter",
     "UsageError",
     "VideoFrame",
+    "VideoWriter",
     "convert",
     "decode",
     "encode",
+    "open_task",
     "register",
 ]
 
@@ -43,6 +47,7 @@ _MODULES = {
     "registry": ("register",),
     "report": ("ConversionError", "Report"),
     "rle": ("RunLengthMask", "decode", "encode"),
+    "task_writer": ("TaskWriter", "VideoWriter", "open_task"),
 }
 
 

@@ -67,16 +67,14 @@ def interpolate_polygon(left: Points, right: Points, offset: float) -> Points:
     return closed[:-1]
 
 
-def _lengths(points: Points) -> Points:
+def _lengths(points: Points) -> Any:
     return np.hypot(*np.diff(points, axis=0).T)
 
 
-def _relative_lengths(points: Points) -> Points:
+def _relative_lengths(points: Points) -> Any:
     """How far along the line each point lies, from 0 to 1."""
     along: Points = np.concatenate(([0.0], np.cumsum(_lengths(points))))
-    if along[-1]:
-        along /= along[-1]
-    return along
+    return along / (along[-1] or 1.0)
 
 
 def _match(left: Points, right: Points) -> list[list[int]]:

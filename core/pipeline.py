@@ -206,7 +206,7 @@ def convert(
             first_frame = adapter.first_frame if pattern is None else 0
         footage = Footage(Path(videos).expanduser(), pattern, first_frame, frame_step)
 
-    wanted = _choose_task(adapter, None if task is None else _task_type(task))
+    wanted = _choose_task(adapter, None if task is None else task_type(task))
     task_name = f"{name}_{wanted}" if task_name is None else task_name
     kept = classes if classes is None or isinstance(classes, Mapping) else {name: name for name in classes}
     plan = plan_categories(list(adapter.get_categories()), kept, keep_category_ids)
@@ -232,30 +232,61 @@ def convert(
         if failed:
             task_folder.discard()
 
-    def summaries(kind: str) -> list[FindingSummary]:
-        found = [(code, count, examples) for (of, code), (count, examples) in tally.findings.items() if of == kind]
-        return [FindingSummary(kind, *finding) for finding in sorted(found, key=lambda finding: -finding[1])]
-
-    report = Report(
-        format=name,
-        source=str(source) if not isinstance(source, Adapter) else type(source).__name__,
-        datasource=str(folder),
-        task_name=task_name,
-        task_type=wanted.value,
-        published=not failed,
+    report = make_report(
+        name,
+        str(source) if not isinstance(source, Adapter) else type(source).__name__,
+        folder,
+        task_name,
+        target,
+        tally,
         videos=0 if footage is None else len(footage.videos),
-        images=tally.images,
-        empty_images=tally.empty_images,
+        published=not failed,
         resumed_images=resumed,
-        objects={category.name: tally.objects.get(category.id, 0) for category in plan.categories},
-        errors=summaries("error") + (summaries("repair") if strict else []),
-        repairs=[] if strict else summaries("repair"),
-        notes=summaries("note"),
-        seconds=round(time.monotonic() - started, 3),
+        strict=strict,
+        seconds=time.monotonic() - started,
     )
     if failed:
         raise ConversionError(report)
     return report
+
+
+def make_report(
+    format: str,
+    source: str,
+    datasource: Path,
+    task_name: str,
+    target: Target,
+    tally: Tally,
+    *,
+    videos: int,
+    published: bool = True,
+    resumed_images: int = 0,
+    strict: bool = False,
+    seconds: float,
+) -> Report:
+    """The report of a run with this tally; `strict` counts repairs as errors."""
+
+    def summaries(kind: str) -> list[FindingSummary]:
+        found = [(code, count, examples) for (of, code), (count, examples) in tally.findings.items() if of == kind]
+        return [FindingSummary(kind, *finding) for finding in sorted(found, key=lambda finding: -finding[1])]
+
+    return Report(
+        format=format,
+        source=source,
+        datasource=str(datasource),
+        task_name=task_name,
+        task_type=target.task.value,
+        published=published,
+        videos=videos,
+        images=tally.images,
+        empty_images=tally.empty_images,
+        resumed_images=resumed_images,
+        objects={category.name: tally.objects.get(category.id, 0) for category in target.plan.categories},
+        errors=summaries("error") + (summaries("repair") if strict else []),
+        repairs=[] if strict else summaries("repair"),
+        notes=summaries("note"),
+        seconds=round(seconds, 3),
+    )
 
 
 def _as_frames(
@@ -289,7 +320,12 @@ def _fingerprint(*parts: Any) -> str | None:
     return digest.hexdigest()
 
 
-def _task_type(task: TaskType | str) -> TaskType:
+def task_type(task: TaskType | str) -> TaskType:
+    """A task type by its name.
+
+    Raises:
+        UsageError: Lightly has none of this name.
+    """
     try:
         return TaskType(task)
     except ValueError:

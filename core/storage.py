@@ -32,13 +32,18 @@ def local_folder(path: str | Path) -> Path:
     return folder
 
 
-def write_file(path: str, data: bytes) -> None:
-    """Write a whole file, making its folder where it lacks."""
+def write_file(path: str, data: bytes, new: bool = False) -> None:
+    """Write a whole file, making its folder where it lacks.
+
+    Raises:
+        FileExistsError: there is one already, and `new` forbids to replace it.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if new else os.O_TRUNC)
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        file = os.open(path, flags, 0o666)
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        file = os.open(path, flags, 0o666)
     try:
         view = memoryview(data)
         while view:  # a write may be short
