@@ -366,7 +366,7 @@ class Cvat(Adapter):
     ) -> Iterator[tuple[int, _Shape | _Between]]:
         shapes = sorted(track.shapes, key=lambda numbered: numbered[0])
         step = 1 if frames is None else frames.step
-        for (number, shape), following in zip(shapes, [*shapes[1:], None], strict=True):
+        for (number, shape), following in zip(shapes, [*shapes[1:], None], strict=False):
             if following is not None and following[0] == number:
                 text = f"the track has two shapes in frame {number}"
                 self.findings.append(Finding("error", "frame-twice", f"{file.path}:{shape.line}", text))

@@ -1,0 +1,281 @@
+"""CVAT: every kind of shape, tracks with all frames and with keyframes alone, projects; against datumaro."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as pycoco
+
+import labelferry
+
+HEAD = """<?xml version="1.0" encoding="utf-8"?>
+<annotations><version>1.1</version><meta><task><id>1</id><name>clip</name><size>{frames}</size>
+<mode>{mode}</mode><start_frame>{start}</start_frame><stop_frame>{stop}</stop_frame><frame_filter>{filter}</frame_filter>
+<labels><label><name>car</name></label><label><name>dog</name></label></labels>
+<original_size><width>64</width><height>48</height></original_size><source>clip.mp4</source></task></meta>
+{body}</annotations>
+"""
+
+
+def write(
+    path: Path, body: str, frames: int = 10, mode: str = "interpolation", start: int = 0, step: int = 1, **other: Any
+) -> Path:
+    stop = start + (frames - 1) * step
+    text = f"step={step}" if step > 1 else ""
+    path.write_text(HEAD.format(body=body, frames=frames, mode=mode, start=start, stop=stop, filter=text), **other)
+    return path
+
+
+def box(frame: int, left: float, *, outside: int = 0, keyframe: int = 1, more: str = "") -> str:
+    return (
+        f'<box frame="{frame}" xtl="{left}" ytl="10" xbr="{left + 10}" ybr="20" outside="{outside}" occluded="0" '
+        f'keyframe="{keyframe}" {more}/>\n'
+    )
+
+
+def test_boxes_around_every_kind_of_shape(convert: Any, fixtures: Path) -> None:
+    found = convert(fixtures / "cvat/images/annotations.xml", format="cvat", task="object-detection")
+    assert [(p["category_id"], p["bbox"]) for p in found["all shapes.png"]] == [
+        (1, [8, 6, 20, 10]),
+        (1, [45, 5, 10, 20]),
+        (0, [30, 20, 20, 20]),
+        (0, [31, 21, 2, 4]),
+        (1, [2, 30, 4, 2]),
+        (0, [42, 32, 16, 8]),
+        (1, [4, 18, 10, 10]),
+        (2, [20, 24, 2, 16]),
+    ]
+    assert found["sub/empty.png"] == []
+    assert [category["name"] for category in convert.schema["categories"]] == ["person", "car", "pose", "sunny"]
+    assert {(finding.code, finding.count) for finding in convert.report.repairs} == {
+        ("polyline-left-out", 1),
+        ("rotation-lost", 1),
+    }
+
+
+def test_masks_of_polygons_masks_and_ellipses(convert: Any, fixtures: Path) -> None:
+    found = convert(fixtures / "cvat/images/annotations.xml", format="cvat", task="instance-segmentation")
+    polygon, mask, ellipse = found["all shapes.png"]
+    expected = pycoco.decode(pycoco.frPyObjects([[30, 20, 50, 20, 30, 40]], 48, 64))[..., 0]
+    np.testing.assert_array_equal(labelferry.decode(polygon["segmentation"], (48, 64)), expected)
+    by_hand = np.zeros((48, 64), bool)
+    by_hand[30, [3, 4]] = True  # rle 1, 2, 1, 4 over 4 x 2 pixels at 2, 30
+    by_hand[31, 2:6] = True
+    np.testing.assert_array_equal(labelferry.decode(mask["segmentation"], (48, 64)), by_hand)
+    y, x = np.mgrid[:48, :64] + 0.5
+    inside = ((x - 50) / 8) ** 2 + ((y - 36) / 4) ** 2 <= 1
+    assert (labelferry.decode(ellipse["segmentation"], (48, 64)) != inside).sum() <= 12  # pixels on its edge
+    left_out = {finding.code: finding.count for finding in convert.report.repairs}
+    assert left_out == {"segmentation-missing": 5, "polyline-left-out": 1}
+
+
+def test_keypoints_of_skeletons_and_points(convert: Any, fixtures: Path) -> None:
+    found = convert(fixtures / "cvat/images/annotations.xml", format="cvat")
+    assert convert.report.task_type == "keypoint-detection"
+    points, skeleton = found["all shapes.png"]
+    assert points["keypoints"] == [31, 21, 1, 33, 25, 1]
+    assert skeleton["keypoints"] == [20, 24, 1, 22, 40, 0.5]  # in the label's order, occluded 0.5
+    assert skeleton["bbox"] == [20, 24, 2, 16]
+    assert convert.schema["categories"][2] == {
+        "id": 2,
+        "name": "pose",
+        "keypoints": ["head", "foot"],
+        "skeleton": [[1, 2]],
+    }
+
+
+def test_tags_are_classes(convert: Any, fixtures: Path, fails: Any, tmp_path: Path) -> None:
+    source = fixtures / "cvat/images/annotations.xml"
+    found = convert(source, format="cvat", task="classification", on_error="skip")
+    assert found["all shapes.png"][0]["category_id"] == 3
+    assert [finding.code for finding in convert.report.errors] == ["class-missing"]  # the image without a tag
+
+
+@pytest.mark.parametrize("task", ["object-detection", "instance-segmentation", "keypoint-detection"])
+def test_keyframes_give_what_all_frames_give(convert: Any, fixtures: Path, task: str) -> None:
+    options = {"format": "cvat", "task": task, "videos": fixtures / "cvat/videos", "task_name": "t"}
+    listed = convert(fixtures / "cvat/video/annotations.xml", **options)
+    between = convert(fixtures / "cvat/keyframes/annotations.xml", **options)
+    assert listed.keys() == between.keys() == {f"drive-{i:02}-mp4.png" for i in range(12)}
+    assert sum(map(len, listed.values())) == {"object-detection": 23, "keypoint-detection": 5}.get(task, 10)
+    assert listed == between
+
+
+def test_as_images_of_a_video(convert: Any, fixtures: Path) -> None:
+    found = convert(fixtures / "cvat/keyframes/annotations.xml", format="cvat", task="object-detection")
+    assert list(found) == [f"frame_{i:06}.png" for i in range(12)]
+    assert found["frame_000003.png"][0]["bbox"] == [8, 10, 16, 10]
+
+
+def test_a_project_of_two_videos(convert: Any, fixtures: Path) -> None:
+    source, videos = fixtures / "cvat/project/annotations.xml", fixtures / "cvat/project/videos"
+    found = convert(source, format="cvat", videos=videos)
+    assert {name for name, predictions in found.items() if predictions} == {"one-0-avi.png", "two-1-MOV.png"}
+    assert len(found) == 7
+    assert convert.report.videos == 2
+    images = convert(source, format="cvat", only="two")
+    assert list(images) == [f"two/frame_{i:06}.png" for i in range(4)]
+    with pytest.raises(labelferry.ExportError, match="no task 'three'; it has one, two"):
+        labelferry.convert(source, "nowhere", format="cvat", only="three")
+
+
+def datumaro_boxes(path: Path) -> dict[int, list[tuple[int, list[float]]]]:
+    """Boxes by frame as datumaro reads them, without those outside."""
+    base = pytest.importorskip("datumaro.plugins.data_formats.cvat.base")
+    found: dict[int, list[tuple[int, list[float]]]] = {}
+    for item in base.CvatBase(str(path)):
+        rows = found.setdefault(item.attributes["frame"], [])
+        for annotation in item.annotations:
+            if not annotation.attributes.get("outside"):
+                rows.append((annotation.label, [round(float(value), 6) for value in annotation.get_bbox()]))
+    return found
+
+
+def ours(found: dict[str, Any]) -> dict[int, list[tuple[int, list[float]]]]:
+    rows = {}
+    for name, predictions in found.items():
+        number = int(name.removesuffix(".png").rpartition("_")[2])
+        rows[number] = [(p["category_id"], [round(value, 6) for value in p["bbox"]]) for p in predictions]
+    return {number: row for number, row in rows.items() if row}
+
+
+def test_listed_frames_against_datumaro(convert: Any, fixtures: Path, tmp_path: Path) -> None:
+    """The fixture without its skeletons, which datumaro does not know."""
+    text = (fixtures / "cvat/video/annotations.xml").read_text()
+    source = tmp_path / "annotations.xml"
+    source.write_text(text[: text.index('  <track id="2"')] + "</annotations>\n")
+    found = convert(source, format="cvat", task="object-detection")
+    assert ours(found) == datumaro_boxes(source)
+
+
+def test_interpolation_against_the_documentations_export(convert: Any, tmp_path: Path) -> None:
+    """An excerpt of the export in CVAT's own documentation: frame 111 is CVAT's interpolation of 110 and 112."""
+    track = (
+        '<track id="0" label="car"><box frame="110" xtl="634.12" ytl="37.68" xbr="661.50" ybr="71.37" outside="0" '
+        'occluded="1" keyframe="1"/>{between}<box frame="112" xtl="634.30" ytl="39.32" xbr="661.67" ybr="73.01" '
+        'outside="1" occluded="1" keyframe="1"/></track>'
+    )
+    between = (
+        '<box frame="111" xtl="634.21" ytl="38.50" xbr="661.59" ybr="72.19" outside="0" occluded="1" keyframe="0"/>'
+    )
+    listed = write(tmp_path / "listed.xml", track.format(between=between), 200)
+    keyframes = write(tmp_path / "keyframes.xml", track.format(between=""), 200)
+    for path in (listed, keyframes):
+        path.write_text(path.read_text().replace("<width>64</width><height>48<", "<width>1280</width><height>720<"))
+    theirs = datumaro_boxes(listed)
+    found = ours(convert(keyframes, format="cvat"))
+    assert found.keys() == theirs.keys() - {112} == {110, 111}
+    np.testing.assert_allclose(found[111][0][1], theirs[111][0][1], atol=0.0101)  # which has two digits
+
+
+def test_images_against_datumaro(convert: Any, fixtures: Path, tmp_path: Path) -> None:
+    base = pytest.importorskip("datumaro.plugins.data_formats.cvat.base")
+    text = (fixtures / "cvat/images/annotations.xml").read_text()
+    begin, end = text.index("    <ellipse"), text.index("    <tag")
+    source = fixtures / "cvat/images/annotations.xml"
+    copy = tmp_path / "annotations.xml"
+    copy.write_text(text[:begin] + text[end:])
+    (tmp_path / "images").symlink_to(source.parent / "images")
+    found = convert(copy, format="cvat", task="instance-segmentation")
+    theirs = {item.id: item.annotations for item in base.CvatBase(str(copy))}
+    masks = [a.image for a in theirs["all shapes"] if a.type.name == "mask"]
+    np.testing.assert_array_equal(
+        labelferry.decode(found["all shapes.png"][1]["segmentation"], (48, 64)), np.array(masks[0]) > 0
+    )
+
+
+def test_frame_steps_are_kept(convert: Any, tmp_path: Path) -> None:
+    """A task of every fifth frame from the tenth: nothing between, and the track goes on to the last."""
+    body = f'<track id="0" label="car">{box(10, 0)}{box(20, 10)}</track>'
+    found = convert(write(tmp_path / "a.xml", body, frames=4, start=10, step=5), format="cvat")
+    assert ours(found) == {number: [(0, [left, 10, 10, 10])] for number, left in ((10, 0), (15, 5), (20, 10), (25, 10))}
+
+
+def test_turned_boxes_between_keyframes(convert: Any, tmp_path: Path) -> None:
+    """Turned by 350 and 10 degrees: half-way it is upright."""
+    body = (
+        f'<track id="0" label="car">{box(0, 20, more=chr(39).join(("rotation=", "350", "")))}'
+        f"{box(2, 20, more=chr(39).join(('rotation=', '10', '')))}{box(3, 20, outside=1)}</track>"
+    )
+    found = convert(write(tmp_path / "a.xml", body), format="cvat")
+    assert ours(found)[1] == [(0, [20, 10, 10, 10])]
+    width = 10 * (np.cos(np.radians(10)) + np.sin(np.radians(10)))
+    assert ours(found)[0][0][1][2] == pytest.approx(width, abs=1e-5)
+
+
+def test_several_points_stay_and_one_moves(convert: Any, tmp_path: Path) -> None:
+    def points(frame: int, text: str) -> str:
+        return f'<points frame="{frame}" points="{text}" outside="0" occluded="0" keyframe="1"/>'
+
+    body = (
+        f'<track id="0" label="car">{points(0, "10,10")}{points(2, "20,20")}</track>'
+        f'<track id="1" label="dog">{points(0, "10,10;12,12")}{points(2, "20,20;22,22")}</track>'
+    )
+    found = convert(write(tmp_path / "a.xml", body, frames=3), format="cvat")
+    one, two = found["frame_000001.png"]
+    assert one["keypoints"] == [15, 15, 1]
+    assert two["keypoints"] == [10, 10, 1, 12, 12, 1]
+
+
+def test_faults_are_named_with_their_lines(fails: Any, tmp_path: Path) -> None:
+    body = (
+        '<image id="0" name="a.png" width="64" height="48">\n'
+        '<box label="cat" xtl="1" ytl="1" xbr="5" ybr="5"/>\n'
+        '<box label="car" xtl="1" ytl="one" xbr="5" ybr="5"/>\n'
+        '<polygon label="car" points="1,1;2"/>\n'
+        '<mask label="car" rle="1, 2" left="60" top="1" width="10" height="2"/>\n'
+        '<mask label="car" rle="1, 2" left="6" top="1" width="10" height="2"/>\n'
+        "</image>\n"
+    )
+    source = write(tmp_path / "a.xml", body, mode="annotation")
+    found = fails(source, format="cvat", task="instance-segmentation", strict=True)
+    assert [where.rpartition(":")[2] for where, _ in found["unknown-category"]] == ["7"]
+    assert [where.rpartition(":")[2] for where, _ in found["broken-shape"]] == ["8", "9", "10", "11"]
+    found = fails(source, format="cvat", task="object-detection")
+    assert [where.rpartition(":")[2] for where, _ in found["broken-shape"]] == ["8", "9"]
+
+
+def test_broken_tracks(fails: Any, tmp_path: Path) -> None:
+    polygon = '<polygon frame="4" points="1,1;9,1;9,9" outside="0" keyframe="1"/>'
+    body = (
+        f'<track id="0" label="car">{box(0, 1)}{polygon}</track>'
+        f'<track id="1" label="car">{box(0, 1)}{box(0, 2)}</track>'
+        '<track id="2" label="car"><box xtl="1" ytl="1" xbr="5" ybr="5"/></track>'
+    )
+    found = fails(write(tmp_path / "a.xml", body), format="cvat", task="object-detection")
+    assert found.keys() == {"track-mixed", "frame-twice", "broken-shape"}
+
+
+def test_images_in_the_format_for_video_have_no_names(fails: Any, tmp_path: Path) -> None:
+    source = write(tmp_path / "a.xml", f'<track id="0" label="car">{box(0, 1)}</track>', mode="annotation")
+    assert "images-unnamed" in fails(source, format="cvat")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("<annotation><object/></annotation>", "not-cvat"),
+        ("<annotations><image>", "broken-xml"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><annotations/>', "refused-xml"),
+        ("", "broken-xml"),
+    ],
+)
+def test_what_is_no_export(fails: Any, tmp_path: Path, text: str, code: str) -> None:
+    (tmp_path / "a.xml").write_text(text)
+    assert code in fails(tmp_path / "a.xml", format="cvat")
+
+
+def test_a_folder_of_files_merges_labels_by_name(convert: Any, tmp_path: Path) -> None:
+    for name, label in (("a", "car"), ("b", "dog")):
+        (tmp_path / name).mkdir()
+        box = f'<box label="{label}" xtl="1" ytl="1" xbr="5" ybr="5"/>'
+        body = f'<image id="0" name="{name}.png" width="64" height="48">{box}</image>'
+        text = write(tmp_path / name / "annotations.xml", body, mode="annotation").read_text()
+        if name == "b":  # labels in another order
+            text = text.replace("<name>car</name>", "<name>x</name>").replace("<name>dog</name>", "<name>car</name>")
+            (tmp_path / "b/annotations.xml").write_text(text.replace("<name>x</name>", "<name>dog</name>"))
+    found = convert(tmp_path, format="cvat")
+    assert {name: predictions[0]["category_id"] for name, predictions in found.items()} == {"a.png": 0, "b.png": 1}
