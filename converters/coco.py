@@ -29,6 +29,7 @@ from labelferry.images import image_size, read_label_map
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
 from labelferry.registry import register
 from labelferry.rle import RunLengthMask, masks_from_coco, masks_from_label_map
+from labelferry.text import json_fault
 
 NAMED = 100
 """Faults of one kind that are named one by one; the rest are counted."""
@@ -570,12 +571,8 @@ def _parse(path: Path, findings: list[Finding]) -> tuple[_Dataset, bool]:
                 raise
             content = _NO_JSON.sub(lambda match: match[0] if match[0][:1] == b'"' else b"null", content)
             return _decode_one_by_one(content, is_list, path, findings), is_list
-    except msgspec.ValidationError as error:
-        raise ExportError(str(error), where=str(path), code="broken-json") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        byte = re.search(r"\(byte (\d+)\)", str(error))
-        line = content.count(b"\n", 0, int(byte[1]) if byte else len(content)) + 1
-        raise ExportError(f"not JSON: {error}", where=f"{path}:{line}", code="broken-json") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise json_fault(error, path, content) from None
     finally:
         if collecting:
             gc.enable()

@@ -12,6 +12,7 @@ bitstream specification (6.2, annex B), the AV1 bitstream specification (5.3, 5.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +46,8 @@ class _Unproven(Exception):
 
 
 PacketCheck = Callable[[memoryview], bool]
-"""Returns for each packet in turn whether it is one frame in the order it is shown; raises _Unproven."""
+"""Is given each packet in turn, and an empty one at the end. Returns whether it is known in which order frames are
+shown; raises _Unproven for what may not be one frame."""
 
 
 def count_frames(path: str | Path) -> FrameCount:
@@ -72,6 +74,8 @@ def _video_stream(container: Any) -> Any:
     if not container.streams.video:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
         raise ExportError(f"no video in it, only {kinds}", where=container.name, code="video-broken")
+    if container.streams.video[0].codec_context is None:
+        raise ExportError("its codec is not known", where=container.name, code="video-broken")
     return container.streams.video[0]
 
 
@@ -97,7 +101,8 @@ def _count_packets(container: Any) -> FrameCount:
             if not (is_frame(memoryview(packet)) or in_order):
                 raise _Unproven
             frames += 1
-    except (IndexError, FFmpegError):  # cut short, or not what it says it is
+        is_frame(memoryview(b""))
+    except (IndexError, KeyError, FFmpegError):  # cut short, or not what it says it is
         raise _Unproven("damaged") from None
     if not frames or stream.frames not in (0, frames) or min(codec.width, codec.height) < 1:
         raise _Unproven
@@ -166,51 +171,70 @@ def _nal_units(data: memoryview, length_size: int) -> Iterator[memoryview]:
         at = end
 
 
+class _H264Parameters(NamedTuple):
+    """Of a sequence parameter set: how many bits a frame number has and a plane's id, and whether it says how far
+    frames are reordered; if it does not, a decoder that has to guess may drop some."""
+
+    frame_bits: int
+    plane_bits: int
+    reordering_known: bool
+
+
 def _h264(extradata: bytes) -> PacketCheck:
-    """One picture a packet, no fields, beginning with an IDR picture, and a known reordering of frames."""
+    """One picture a packet, no fields, no reference lost, beginning with an IDR picture; and the order in which
+    pictures are shown is known."""
     if extradata[:1] != b"\1":
         raise _Unproven
     length_size = (extradata[4] & 3) + 1
-    at, reordering_known = 6, True
+    at = 6
+    sets = []
     for _ in range(extradata[5] & 31):
         length = int.from_bytes(extradata[at : at + 2], "big")
-        reordering_known &= _h264_reordering_known(extradata[at + 2 : at + 2 + length])
+        sets.append(extradata[at + 2 : at + 2 + length])
         at += 2 + length
-    known = {extradata}
-    first = True
+    if len(sets) != 1:
+        raise _Unproven
+    parameters = _h264_parameters(sets[0])
+    reference: int | None = None  # the number of the latest frame that others may lean on
 
     def check(packet: memoryview) -> bool:
-        nonlocal first, reordering_known
+        nonlocal reference
+        if not packet:
+            return True
         pictures = 0
         for unit in _nal_units(packet, length_size):
             kind = unit[0] & 31
-            if kind in (1, 5):
-                pictures += unit[1] >> 7  # first_mb_in_slice is 0
-                if first and kind != 5:
+            if kind in (1, 5) and unit[1] >> 7:  # the slice with the first macroblock
+                pictures += 1
+                bits = _Bits(bytes(unit[1:24]))
+                for _ in range(3):
+                    bits.golomb()
+                bits.bits(parameters.plane_bits)
+                number = bits.bits(parameters.frame_bits)
+                if kind != 5 and (reference is None or number != (reference + 1) % (1 << parameters.frame_bits)):
                     raise _Unproven
-            elif kind in (2, 3, 4):  # data partitions
+                if unit[0] >> 5 & 3:
+                    reference = number
+            elif kind in (2, 3, 4) or (kind == 7 and bytes(unit) != sets[0]):  # data partitions; another sequence
                 raise _Unproven
-            elif kind == 7 and (parameters := bytes(unit)) not in known:
-                known.add(parameters)
-                reordering_known &= _h264_reordering_known(parameters)
         if pictures != 1:
             raise _Unproven
-        first = False
-        return reordering_known
+        return parameters.reordering_known
 
     return check
 
 
-def _h264_reordering_known(unit: bytes) -> bool:
-    """Whether a sequence parameter set says how far frames are reordered; a decoder that has to guess may drop some."""
+def _h264_parameters(unit: bytes) -> _H264Parameters:
+    """What a sequence parameter set says."""
     bits = _Bits(unit[1:])
     profile = bits.bits(8)
     bits.bits(16)
     bits.golomb()
+    plane_bits = 0
     if profile in (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135):
         chroma_format = bits.golomb()
         if chroma_format == 3:
-            bits.flag()
+            plane_bits = 2 * bits.bits(1)
         bits.golomb()
         bits.golomb()
         bits.flag()
@@ -218,7 +242,7 @@ def _h264_reordering_known(unit: bytes) -> bool:
             for i in range(12 if chroma_format == 3 else 8):
                 if bits.flag():
                     _skip_scaling_list(bits, 16 if i < 6 else 64)
-    bits.golomb()
+    frame_bits = bits.golomb() + 4
     order_type = bits.golomb()
     if order_type == 0:
         bits.golomb()
@@ -239,7 +263,7 @@ def _h264_reordering_known(unit: bytes) -> bool:
     if bits.flag():
         for _ in range(4):
             bits.golomb()
-    return order_type == 2 or (bits.flag() and _h264_has_restriction(bits))
+    return _H264Parameters(frame_bits, plane_bits, order_type == 2 or (bits.flag() and _h264_has_restriction(bits)))
 
 
 def _skip_scaling_list(bits: _Bits, size: int) -> None:
@@ -283,30 +307,65 @@ def _h264_has_restriction(bits: _Bits) -> bool:
 
 
 def _h265(extradata: bytes) -> PacketCheck:
-    """One picture a packet, none that is not to be shown, none that leans on pictures before the first."""
+    """One picture a packet, none that is not to be shown, none that leans on pictures before the first, none lost: the
+    numbers that say in which order pictures are shown have no gap from one IDR picture to the next."""
     if extradata[:1] != b"\1":
         raise _Unproven
     length_size = (extradata[21] & 3) + 1
+    sets: dict[int, list[bytes]] = {33: [], 34: []}
     at = 23
     for _ in range(extradata[22]):
         kind, count = extradata[at] & 63, int.from_bytes(extradata[at + 1 : at + 3], "big")
         at += 3
         for _ in range(count):
             length = int.from_bytes(extradata[at : at + 2], "big")
-            if kind == 34:
-                _h265_check_picture_parameters(extradata[at + 2 : at + 2 + length])
+            if kind in sets:
+                sets[kind].append(extradata[at + 2 : at + 2 + length])
             at += 2 + length
+    if len(sets[33]) != 1:
+        raise _Unproven
+    plane_bits, order_bits = _h265_sequence(sets[33][0])
+    extra_bits = dict(map(_h265_picture, sets[34]))
     first, leading_are_lost = True, False
+    before = 0  # the order number that others are relative to
+    orders: list[int] = []
+
+    def order_of(unit: memoryview, kind: int) -> int:
+        """The picture's order number, of the slice that begins it."""
+        nonlocal before
+        bits = _Bits(bytes(unit[2:24]))
+        bits.flag()
+        if 16 <= kind <= 23:
+            bits.flag()
+        bits.bits(extra_bits[bits.golomb()])
+        bits.golomb()
+        bits.bits(plane_bits)
+        size = 1 << order_bits
+        order = 0 if kind in (19, 20) else bits.bits(order_bits)
+        if kind not in (19, 20) and not first:
+            order += before - before % size
+            if order - before >= size // 2:
+                order -= size
+            elif before - order > size // 2:
+                order += size
+        # of the lowest temporal layer, and no leading picture or one that no other leans on
+        if unit[1] & 7 == 1 and not 6 <= kind <= 9 and not (kind < 15 and kind % 2 == 0):
+            before = order
+        return order
 
     def check(packet: memoryview) -> bool:
         nonlocal first, leading_are_lost
+        if not packet:
+            return _has_no_gap(orders)
         pictures = 0
         for unit in _nal_units(packet, length_size):
             kind = unit[0] >> 1 & 63
             if (unit[0] & 1) << 5 | unit[1] >> 3:  # of a layer above the base, which is not decoded
                 continue
             if kind < 32:
-                pictures += unit[2] >> 7  # first_slice_segment_in_pic_flag
+                if not unit[2] >> 7:  # first_slice_segment_in_pic_flag
+                    continue
+                pictures += 1
                 if 16 <= kind <= 23:
                     # broken links, and pictures that discard those before them
                     if not first and (kind <= 18 or unit[2] & 64):
@@ -314,25 +373,60 @@ def _h265(extradata: bytes) -> PacketCheck:
                     leading_are_lost = first and kind not in (19, 20)
                 elif first or (leading_are_lost and kind in (8, 9)):
                     raise _Unproven
-            elif kind in (36, 37):  # end of sequence or bitstream
+                order = order_of(unit, kind)
+                if kind in (19, 20):
+                    _has_no_gap(orders)
+                    orders.clear()
+                orders.append(order)
+                first = False
+            elif kind in (36, 37) or (kind in sets and bytes(unit) not in sets[kind]):  # the end; another sequence
                 raise _Unproven
-            elif kind == 34:
-                _h265_check_picture_parameters(bytes(unit))
         if pictures != 1:
             raise _Unproven
-        first = False
         return True
 
     return check
 
 
-def _h265_check_picture_parameters(unit: bytes) -> None:
+def _has_no_gap(orders: list[int]) -> bool:
+    ordered = sorted(orders)
+    if len({after - before for before, after in pairwise(ordered)}) > 1:
+        raise _Unproven
+    return True
+
+
+def _h265_sequence(unit: bytes) -> tuple[int, int]:
+    """Of a sequence parameter set: how many bits a plane's id has in a slice, and an order number."""
     bits = _Bits(unit[2:])
+    bits.bits(4)
+    layers = bits.bits(3)
+    bits.bits(1 + 96)
+    present = [(bits.flag(), bits.flag()) for _ in range(layers)]
+    if layers:
+        bits.bits(2 * (8 - layers))
+    for profile, level in present:
+        bits.bits(88 * profile + 8 * level)
     bits.golomb()
+    plane_bits = 2 * bits.bits(1) if bits.golomb() == 3 else 0
+    bits.golomb()
+    bits.golomb()
+    if bits.flag():
+        for _ in range(4):
+            bits.golomb()
+    bits.golomb()
+    bits.golomb()
+    return plane_bits, bits.golomb() + 4
+
+
+def _h265_picture(unit: bytes) -> tuple[int, int]:
+    """Of a picture parameter set: its id, and how many bits slices have that say nothing yet."""
+    bits = _Bits(unit[2:])
+    number = bits.golomb()
     bits.golomb()
     bits.flag()
     if bits.flag():  # pictures may be marked as not shown
         raise _Unproven
+    return number, bits.bits(3)
 
 
 def _vp8(extradata: bytes) -> PacketCheck:
@@ -341,7 +435,7 @@ def _vp8(extradata: bytes) -> PacketCheck:
 
     def check(packet: memoryview) -> bool:
         nonlocal first
-        if not packet[0] & 0x10 or (first and packet[0] & 1):
+        if packet and (not packet[0] & 0x10 or (first and packet[0] & 1)):
             raise _Unproven
         first = False
         return True
@@ -355,6 +449,8 @@ def _vp9(extradata: bytes) -> PacketCheck:
 
     def check(packet: memoryview) -> bool:
         nonlocal first
+        if not packet:
+            return True
         shown = 0
         for start in _vp9_frames(packet):
             bits = _Bits(bytes(packet[start : start + 2]))
@@ -392,9 +488,13 @@ def _vp9_frames(packet: memoryview) -> list[int]:
 
 
 def _av1(extradata: bytes) -> PacketCheck:
-    """Every temporal unit shows one frame, of one layer."""
+    """Every temporal unit shows one frame, of one layer, and the first is a key frame."""
+    first = True
 
     def check(packet: memoryview) -> bool:
+        nonlocal first
+        if not packet:
+            return True
         at, shown = 0, 0
         while at < len(packet):
             header = packet[at]
@@ -415,6 +515,9 @@ def _av1(extradata: bytes) -> PacketCheck:
             if kind == 1 and packet[at] & 0x18:  # a still picture
                 raise _Unproven
             if kind in (3, 6):
+                if first and packet[at] & 0xE0:  # show_existing_frame, frame_type
+                    raise _Unproven
+                first = False
                 shown += bool(packet[at] & 0x80 or packet[at] & 0x10)  # show_existing_frame, show_frame
             at += size
         if shown != 1 or at != len(packet):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,15 @@ MAX_TEXT = 64 * 1024 * 1024
 """Bytes of a text file that is read whole."""
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, limit: int = MAX_TEXT) -> str:
     """A UTF-8 text file, without its BOM, its line ends as they are.
 
     Raises:
         ExportError: it is missing, too large, or not UTF-8.
     """
     try:
-        if path.stat().st_size > MAX_TEXT:
-            raise ExportError(f"larger than {MAX_TEXT // 2**20} MiB, which no file of this kind is", where=str(path))
+        if path.stat().st_size > limit:
+            raise ExportError(f"larger than {limit // 2**20} MiB, which no file of this kind is", where=str(path))
         content = path.read_bytes()
     except OSError as error:
         raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="file-missing") from None
@@ -56,6 +57,17 @@ def read_json(path: Path) -> Any:
     except (ValueError, RecursionError) as error:  # ValueError also for a number of thousands of digits
         where = f"{path}:{getattr(error, 'lineno', 1)}"
         raise ExportError(f"not JSON: {error}", where=where, code="broken-json") from None
+
+
+def json_fault(error: Exception, path: Path, content: bytes) -> ExportError:
+    """What msgspec found wrong with the content of a JSON file, with the line where it says at which byte."""
+    import msgspec
+
+    if isinstance(error, msgspec.ValidationError):
+        return ExportError(str(error), where=str(path), code="broken-json")
+    byte = re.search(r"\(byte (\d+)\)", str(error))
+    line = content.count(b"\n", 0, int(byte[1]) if byte else len(content)) + 1
+    return ExportError(f"not JSON: {error}", where=f"{path}:{line}", code="broken-json")
 
 
 def read_yaml(path: Path) -> Any:

@@ -1,0 +1,322 @@
+"""MOTChallenge: boxes of tracks, as ground truth, detections, or results of a tracker.
+
+    SEQUENCE/gt/gt.txt  SEQUENCE/det/det.txt  SEQUENCE/seqinfo.ini  SEQUENCE/img1/000001.jpg
+    RESULTS/SEQUENCE.txt
+
+A line a box, frames numbered from 1, pixels from the top left corner:
+
+    frame, track, left, top, width, height, confidence, class, visibility          ground truth since MOT16
+    frame, track, left, top, width, height, confidence, x, y, z                    detections, results, MOT15
+
+Definition: https://motchallenge.net/instructions/ and arXiv:1603.00831, section 3
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelferry.adapter import Adapter
+from labelferry.errors import ExportError, UsageError
+from labelferry.images import IMAGE_EXTENSIONS, find_files, image_size
+from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
+from labelferry.registry import register
+from labelferry.text import read_names, read_text
+
+CLASSES = (
+    *("pedestrian", "person on vehicle", "car", "bicycle", "motorbike", "non motorized vehicle", "static person"),
+    *("distractor", "occluder", "occluder on the ground", "occluder full", "reflection", "crowd"),
+)
+"""MOTChallenge's classes, in the order of their numbers from 1."""
+
+MAX_BOXES = 2**32
+"""Bytes of a file of boxes."""
+
+_TXT = frozenset((".txt",))
+_NUMBER = re.compile(r"\d+")
+
+Floats = NDArray[np.float64]
+
+
+class _Sequence(NamedTuple):
+    """A sequence's path as its images' names have it, its name, its own folder if it has one, and its boxes."""
+
+    path: str
+    name: str
+    folder: str | None
+    file: str | None
+
+
+class _Info(NamedTuple):
+    """What seqinfo.ini says."""
+
+    length: int | None
+    size: tuple[int, int] | None
+    images: str
+    extension: str
+
+
+class _Rows(NamedTuple):
+    """Boxes in the order of their frames, with their lines."""
+
+    frames: NDArray[np.int64]
+    numbers: Floats
+    lines: NDArray[np.int64]
+
+
+class _Source(NamedTuple):
+    """The boxes of a frame, its size if it is known, and its image if that is there."""
+
+    file: str
+    rows: Floats
+    lines: NDArray[np.int64]
+    size: tuple[int, int] | None
+    image: File | None
+
+
+@register("mot")
+class Mot(Adapter):
+    """Reads MOTChallenge text files."""
+
+    tasks = (TaskType.OBJECT_DETECTION,)
+    first_frame = 1
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        file: Annotated[
+            str | None, "gt for ground truth, det for detections; by default ground truth where there is some."
+        ] = None,
+        ignored: Annotated[
+            bool, "Keep boxes of the ground truth that are marked (confidence 0) as not to be considered."
+        ] = False,
+        min_visibility: Annotated[
+            float, "Leave out boxes of the ground truth that are less visible, from 0 to 1."
+        ] = 0.0,
+        labels: Annotated[
+            Path | None,
+            "File of the class names, one a line, for classes from 1; by default gt/labels.txt, as CVAT writes it, or "
+            "MOTChallenge's own.",
+        ] = None,
+        scores: Annotated[bool, "Take confidences of detections and results as scores, which are in [0, 1]."] = True,
+        one_based: Annotated[bool, "Coordinates are MOTChallenge's own: pixels counted from 1."] = False,
+    ) -> None:
+        self.path = path
+        self.file = file
+        self.ignored = ignored
+        self.min_visibility = min_visibility
+        self.labels = labels
+        self.scores = scores
+        self.one_based = one_based
+        self._sequences: list[_Sequence] | None = None
+        self._count = 0
+
+    def get_categories(self) -> list[Category]:
+        sequences = self._find()
+        found = (f"{sequence.folder}/gt/labels.txt" for sequence in sequences if sequence.folder)
+        labels = self.labels or next((Path(path) for path in found if os.path.isfile(path)), None)
+        names = list(CLASSES) if self._is_truth() else list(CLASSES[:1])
+        if labels is not None:
+            names = read_names(labels)
+        self._count = len(names)
+        return [Category(i, name) for i, name in enumerate(names, 1)]
+
+    def get_images(self) -> Iterator[Image]:
+        for sequence in self._find():
+            if sequence.file is None:
+                text = f"the sequence has no {'gt/gt.txt' if self._is_truth() else 'det/det.txt'}"
+                self.findings.append(Finding("note", "sequence-without-labels", sequence.path, text))
+                continue
+            rows = self._read(sequence.file)
+            info = _info(sequence.folder)
+            if info.length is not None and (beyond := rows.frames > info.length).any():
+                first = int(beyond.argmax())
+                text = f"frame {rows.frames[first]}, but seqinfo.ini gives the sequence {info.length}"
+                where = f"{sequence.file}:{rows.lines[first]}"
+                self.findings.append(Finding("error", "frame-beyond-sequence", where, text, int(beyond.sum())))
+                rows = _Rows(rows.frames[~beyond], rows.numbers[~beyond], rows.lines[~beyond])
+            yield from self._images(sequence, sequence.file, rows, info)
+
+    def get_labels(self, image: Image) -> Annotations:
+        source: _Source = image.source
+        size = source.size or image.size or (image_size(source.image) if source.image else None)
+        if size is None:
+            text = "the size of the image is not known: there is no seqinfo.ini, no image, and no video (--videos)"
+            raise ExportError(text, where=source.file, code="image-size")
+        rows, findings = source.rows, list[Finding]()
+        columns = rows.shape[1]
+        category_ids = np.ones(len(rows), np.int64)
+        if columns == 9:
+            category_ids = np.where(rows[:, 7] > 0, rows[:, 7], 1).astype(np.int64)
+        boxes = rows[:, 2:6].copy()
+        boxes[:, :2] -= self.one_based
+        scores = rows[:, 6] if columns > 6 and not self._is_truth() and self.scores else None
+        if scores is not None and (scores == -1).all():  # which is how trackers write that there is none
+            scores = None
+        locate = partial(_locate, source.file, source.lines)
+        annotations = Annotations(category_ids, size, boxes, scores, findings=findings, locate=locate)
+        if self._is_truth() and columns > 6 and not self.ignored:
+            text = "boxes that are marked as not to be considered (--ignored keeps them)"
+            annotations = self._without(annotations, rows[:, 6] == 0, "ignored-left-out", text)
+            rows = rows[rows[:, 6] != 0]
+        if self.min_visibility and columns == 9:
+            text = f"boxes that are less than {self.min_visibility:g} visible"
+            annotations = self._without(annotations, rows[:, 8] < self.min_visibility, "hidden-left-out", text)
+        return annotations
+
+    def _without(self, annotations: Annotations, bad: NDArray[np.bool_], code: str, text: str) -> Annotations:
+        if not bad.any():
+            return annotations
+        assert annotations.locate is not None
+        where = annotations.locate(int(bad.argmax()))
+        annotations.findings.append(Finding("note", code, where, text, int(bad.sum())))
+        return annotations.take(np.flatnonzero(~bad).tolist())
+
+    def _images(self, sequence: _Sequence, file: str, rows: _Rows, info: _Info) -> Iterator[Image]:
+        """Every image of a sequence; where frames are wanted, those with boxes."""
+        names: dict[int, str] = {}
+        folder = f"{sequence.folder}/{info.images}"
+        if sequence.folder and os.path.isdir(folder) and not self.as_frames:
+            for place, found in enumerate(find_files(Path(folder), IMAGE_EXTENSIONS), 1):
+                digits = _NUMBER.search(os.path.splitext(os.path.basename(found))[0])
+                names[int(digits[0]) if digits else place] = found
+        labelled = np.unique(rows.frames).tolist()
+        numbers = labelled if self.as_frames else sorted({*names, *range(1, (info.length or 0) + 1), *labelled})
+        lows = np.searchsorted(rows.frames, numbers).tolist()
+        highs = np.searchsorted(rows.frames, numbers, "right").tolist()
+        for number, low, high in zip(numbers, lows, highs, strict=True):
+            name = names.get(number)
+            image = File(f"{folder}/{name}") if name else None
+            if name is None and names:
+                text = f"frame {number} has no image in {folder}"
+                self.findings.append(Finding("error", "image-missing", f"{sequence.path}", text))
+                continue
+            source = _Source(file, rows.numbers[low:high], rows.lines[low:high], info.size, image)
+            path = f"{sequence.path}/{info.images}/{name or f'{number:06d}{info.extension}'}"
+            yield Image(path, source, VideoFrame(sequence.name, number))
+
+    def _is_truth(self) -> bool:
+        """Whether the boxes are ground truth: of results they are not."""
+        if self.file is not None:
+            return self.file == "gt"
+        return any(sequence.file and sequence.file.endswith("gt/gt.txt") for sequence in self._find())
+
+    def _find(self) -> list[_Sequence]:
+        if self.file not in (None, "gt", "det"):
+            raise UsageError(f"--file is gt or det, not {self.file!r}")
+        if self._sequences is None:
+            self._sequences = self._found_in(self.path.absolute())
+        return self._sequences
+
+    def _found_in(self, path: Path) -> list[_Sequence]:
+        if path.is_file():
+            if path.name not in ("gt.txt", "det.txt") or path.parent.name != path.stem:
+                return [_Sequence(path.stem, path.stem, None, str(path))]
+            self.file = "gt" if path.stem == "gt" else "det"
+            path = path.parent.parent
+        if not path.is_dir():
+            raise ExportError("cannot be read: no such file or folder", where=str(path), code="file-missing")
+        texts = list(find_files(path, _TXT))
+        parts = [name.split("/") for name in texts]
+        folders = ["/".join(p[:-2]) for p in parts if p[-2:] in (["gt", "gt.txt"], ["det", "det.txt"])]
+        if not folders:
+            results = [name for name in texts if "/" not in name] or [
+                n for n, p in zip(texts, parts, strict=True) if p[0] == "data"
+            ]
+            if not results:
+                text = "neither gt/gt.txt nor det/det.txt below it, nor a text file for each sequence in it"
+                raise ExportError(text, where=str(path), code="no-labels")
+            return [_Sequence(Path(n).stem, Path(n).stem, None, f"{path}/{n}") for n in results]
+        known = set(texts)
+
+        def file_of(folder: str, kind: str) -> str | None:
+            name = f"{folder}/{kind}/{kind}.txt".removeprefix("/")
+            return f"{path}/{name}" if name in known else None
+
+        folders = list(dict.fromkeys(folders))
+        kind = self.file or ("gt" if any(file_of(folder, "gt") for folder in folders) else "det")
+        if not any(file_of(folder, kind) for folder in folders):
+            raise ExportError(f"no {kind}/{kind}.txt below it", where=str(path), code="no-labels")
+        return [
+            _Sequence(
+                folder or path.name,
+                folder.rpartition("/")[2] or path.name,
+                f"{path}/{folder}".rstrip("/"),
+                file_of(folder, kind),
+            )
+            for folder in folders
+        ]
+
+    def _read(self, path: str) -> _Rows:
+        """All boxes of a file; what is no line of numbers is reported."""
+        lines = read_text(Path(path), MAX_BOXES).splitlines()
+        while lines and not lines[-1].strip():
+            lines.pop()
+        try:
+            numbers = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None) if lines else np.zeros((0, 7))
+            where = np.arange(1, len(lines) + 1)
+            if len(numbers) != len(lines) or numbers.shape[1] < 6:
+                raise ValueError
+        except ValueError:
+            numbers, where = self._read_one_by_one(path, lines)
+        frames = numbers[:, 0]
+        bad = ~(np.isfinite(frames) & (frames == np.floor(np.nan_to_num(frames))) & (frames >= 0) & (frames < 2**31))
+        for i in np.flatnonzero(bad).tolist():
+            text = f"the frame {frames[i]:g} is no whole number from 1"
+            self.findings.append(Finding("error", "broken-line", f"{path}:{where[i]}", text))
+        numbers, where = numbers[~bad], where[~bad]
+        order = np.argsort(numbers[:, 0], kind="stable")
+        return _Rows(numbers[order, 0].astype(np.int64), numbers[order], where[order])
+
+    def _read_one_by_one(self, path: str, lines: list[str]) -> tuple[Floats, NDArray[np.int64]]:
+        rows: list[list[float]] = []
+        where = []
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            parts = line.replace(",", " ").split()
+            try:
+                row = [float(part) for part in parts]
+            except ValueError:
+                row = []
+            if len(row) < 6 or (rows and len(row) != len(rows[0])):
+                columns = len(rows[0]) if rows else "6 to 10"
+                text = (
+                    f"{columns} numbers were expected (frame, track, left, top, width, height ...), found {line[:60]!r}"
+                )
+                self.findings.append(Finding("error", "broken-line", f"{path}:{number}", text))
+                continue
+            rows.append(row)
+            where.append(number)
+        return np.array(rows, np.float64).reshape(len(rows), -1 if rows else 7), np.array(where, np.int64)
+
+
+def _info(folder: str | None) -> _Info:
+    path = Path(folder or "", "seqinfo.ini")
+    if folder is None or not path.is_file():
+        return _Info(None, None, "img1", ".jpg")
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(read_text(path))
+        section = parser["Sequence"]
+        length = section.getint("seqLength")
+        width, height = section.getint("imWidth"), section.getint("imHeight")
+    except (configparser.Error, KeyError, ValueError) as error:
+        raise ExportError(f"not a seqinfo.ini: {error}", where=str(path), code="broken-seqinfo") from None
+    images = section.get("imDir", "img1").strip("/\\") or "img1"
+    if ".." in images or os.path.isabs(images):
+        raise ExportError(f"imDir {images!r} leads out of the sequence", where=str(path), code="broken-seqinfo")
+    return _Info(length, (width, height) if width and height else None, images, section.get("imExt", ".jpg"))
+
+
+def _locate(path: str, lines: NDArray[np.int64], index: int) -> str:
+    return f"{path}:{lines[index]}"

@@ -1,0 +1,160 @@
+"""MOTChallenge: ground truth, detections, results and CVAT's flavour, as images and as frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import labelferry
+from tests.lightly_models import read_valid_task
+
+
+@pytest.fixture
+def mot(fixtures: Path) -> Path:
+    return fixtures / "mot"
+
+
+def sequence(folder: Path, gt: str, **files: str) -> Path:
+    (folder / "SEQ/gt").mkdir(parents=True, exist_ok=True)
+    (folder / "SEQ/gt/gt.txt").write_text(gt, newline="")
+    info = "[Sequence]\nname=SEQ\nimDir=img1\nseqLength=3\nimWidth=64\nimHeight=48\nimExt=.jpg\n"
+    (folder / "SEQ/seqinfo.ini").write_text(files.get("seqinfo", info))
+    return folder
+
+
+def test_ground_truth_as_images(convert: Any, mot: Path) -> None:
+    found = convert(mot / "train", format="mot")
+    assert list(found) == [f"WALK-01/img1/{i:06}.png" for i in (1, 2, 3, 4)]
+    assert [(p["category_id"], p["bbox"], p["score"]) for p in found["WALK-01/img1/000001.png"]] == [
+        (0, [4, 12, 8, 24], 1),
+        (2, [40, 24, 16, 12], 1),
+    ]
+    assert found["WALK-01/img1/000003.png"] == []
+    assert [category["name"] for category in convert.schema["categories"]][:3] == [
+        "pedestrian",
+        "person on vehicle",
+        "car",
+    ]
+    assert [(note.code, note.count) for note in convert.report.notes] == [("ignored-left-out", 1)]
+
+
+def test_a_sequence_is_read_as_its_folder_or_its_file(convert: Any, mot: Path) -> None:
+    expected = convert(mot / "train", format="mot")
+    assert convert(mot / "train/WALK-01", format="mot") == expected
+    assert convert(mot / "train/WALK-01/gt/gt.txt", format="mot") == expected
+
+
+def test_what_is_kept(convert: Any, mot: Path) -> None:
+    found = convert(mot / "train", format="mot", ignored=True)
+    assert [p["category_id"] for p in found["WALK-01/img1/000001.png"]] == [0, 2, 7]
+    found = convert(mot / "train", format="mot", min_visibility=0.5)
+    assert [p["category_id"] for p in found["WALK-01/img1/000001.png"]] == [0]
+    assert {(note.code, note.count) for note in convert.report.notes} == {
+        ("ignored-left-out", 1),
+        ("hidden-left-out", 2),
+    }
+    found = convert(mot / "train", format="mot", one_based=True)
+    assert found["WALK-01/img1/000001.png"][0]["bbox"] == [3, 11, 8, 24]
+
+
+def test_detections_have_scores(convert: Any, mot: Path) -> None:
+    found = convert(mot / "train", format="mot", file="det")
+    assert found["WALK-01/img1/000001.png"] == [{"category_id": 0, "bbox": [4, 12, 8, 24], "score": 0.75}]
+    assert len(convert.schema["categories"]) == 1
+    found = convert(mot / "test", format="mot")  # where there is no ground truth; frames out of order; no images
+    assert [p[0]["score"] for p in found.values() if p] == [0.25, 0.5]
+    assert len(found) == 4
+    found = convert(mot / "test", format="mot", scores=False)
+    assert [p[0]["score"] for p in found.values() if p] == [1, 1]
+
+
+def test_sequences_without_ground_truth_are_told(convert: Any, mot: Path) -> None:
+    found = convert(mot, format="mot", labels=mot / "cvat/gt/labels.txt", on_error="skip")
+    assert {name.rpartition("/img1/")[0] for name in found} == {"train/WALK-01", "cvat"}
+    assert "sequence-without-labels" in [note.code for note in convert.report.notes]
+    assert {e.code for e in convert.report.errors} == {"unknown-category"}
+
+
+def test_frames_of_videos(convert: Any, mot: Path) -> None:
+    found = convert(mot / "train", format="mot", videos=mot / "videos")
+    assert sorted(found) == [f"WALK-0{v}-{i}-mp4.png" for v in (1, 2) for i in range(4)]
+    assert found["WALK-01-0-mp4.png"][0]["bbox"] == [4, 12, 8, 24]
+    assert found["WALK-01-3-mp4.png"][0]["bbox"] == [16, 12, 8, 24]
+    results = convert(mot / "results", format="mot", videos=mot / "videos")
+    assert {name: p[0]["score"] for name, p in results.items() if p} == {
+        "WALK-01-0-mp4.png": 1,
+        "WALK-01-1-mp4.png": 1,
+        "WALK-02-2-mp4.png": 1,
+    }
+    assert results["WALK-02-2-mp4.png"][0]["bbox"] == [12, 12, 8, 24]
+    assert convert(mot / "results/WALK-01.txt", format="mot", videos=mot / "videos/WALK-01.mp4").keys() == {
+        f"WALK-01-{i}-mp4.png" for i in range(4)
+    }
+
+
+def test_as_images_or_frames(mot: Path, convert: Any, tmp_path: Path) -> None:
+    assert len(convert(mot / "train", format="mot", as_="images")) == 4
+    with pytest.raises(labelferry.UsageError, match="--videos"):
+        labelferry.convert(mot / "train", tmp_path, format="mot", as_="frames")
+    with pytest.raises(labelferry.UsageError, match="exclude each other"):
+        labelferry.convert(mot / "train", tmp_path, format="mot", as_="images", videos=mot / "videos")
+
+
+def test_cvats_flavour(convert: Any, mot: Path) -> None:
+    found = convert(mot / "cvat", format="mot")
+    assert list(found) == ["cvat/img1/frame_000001.png", "cvat/img1/frame_000002.png"]
+    assert [p[0]["category_id"] for p in found.values()] == [0, 1]
+    assert [category["name"] for category in convert.schema["categories"]] == ["walker", "truck"]
+
+
+def test_faults_are_named_with_their_lines(fails: Any, tmp_path: Path) -> None:
+    gt = "1,1,1,1,5,5,1,1,1\r\n\r\n2,1,1,1,five,5,1,1,1\n2,1,1\n1.5,1,1,1,5,5,1,1,1\n"
+    gt += "9,1,1,1,5,5,1,1,1\n1,1,1,1,5,5,1,99,1\n"
+    found = fails(sequence(tmp_path / "a", gt), format="mot")
+    assert [where.rpartition(":")[2] for where, _ in found["broken-line"]] == ["3", "4", "5"]
+    assert [where.rpartition(":")[2] for where, _ in found["frame-beyond-sequence"]] == ["6"]
+    assert [where.rpartition(":")[2] for where, _ in found["unknown-category"]] == ["7"]
+    found = fails(sequence(tmp_path / "b", "1,1,1,1,5,5,1,1,1", seqinfo="[Other]\n"), format="mot")
+    assert "broken-seqinfo" in found
+    found = fails(sequence(tmp_path / "b", "1,1,1,1,5,5,1,1,1", seqinfo="[Sequence]\nimDir=../x\n"), format="mot")
+    assert "broken-seqinfo" in found
+    found = fails(sequence(tmp_path / "b", "1,1,1,1,5,5,1,1,1", seqinfo="[Sequence]\nname=x\n"), format="mot")
+    assert "image-size" in found
+    assert "no-labels" in fails(Path(__file__).parent, format="mot")
+    assert "file-missing" in fails(tmp_path / "nothing", format="mot")
+
+
+def test_scores_that_are_none(fails: Any, convert: Any, tmp_path: Path) -> None:
+    folder = sequence(tmp_path, "1,1,1,1,5,5,1,1,1")
+    (folder / "SEQ/det").mkdir()
+    (folder / "SEQ/det/det.txt").write_text("1,-1,1,1,5,5,27.5,-1,-1,-1\n")
+    assert "score-out-of-range" in fails(folder / "SEQ", format="mot", file="det")
+    assert convert(folder / "SEQ", format="mot", file="det", scores=False)["SEQ/img1/000001.jpg"][0]["score"] == 1
+
+
+def test_a_frame_without_its_image(fails: Any, tmp_path: Path) -> None:
+    folder = sequence(tmp_path, "3,1,1,1,5,5,1,1,1")
+    (folder / "SEQ/img1").mkdir()
+    (folder / "SEQ/img1/000001.jpg").write_bytes(b"")
+    assert len(fails(folder, format="mot")["image-missing"]) == 2  # 2, and 3 with its box
+
+
+numbers = st.integers(0, 40)
+rows = st.lists(st.tuples(st.integers(1, 3), numbers, numbers, st.integers(1, 20), st.integers(1, 8)), max_size=20)
+
+
+@given(rows, st.sampled_from([",", ", "]), st.sampled_from(["\n", "\r\n"]))
+def test_every_box_arrives_in_the_order_of_the_file(
+    tmp_path_factory: Any, rows: list[tuple[int, ...]], comma: str, end: str
+) -> None:
+    folder = tmp_path_factory.mktemp("mot")
+    text = "".join(comma.join(map(str, (frame, 1, x, y, w, h, 1, 1, 1))) + end for frame, x, y, w, h in rows)
+    labelferry.convert(sequence(folder, text), folder / "out", format="mot")
+    found = read_valid_task(folder / "out", "mot_object-detection")[1]
+    for frame in (1, 2, 3):
+        expected = [list(row[1:]) for row in rows if row[0] == frame]
+        assert [p["bbox"] for p in found[f"SEQ/img1/{frame:06}.jpg"]] == expected

@@ -1,0 +1,123 @@
+"""Small videos for tests, encoded and remuxed with PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from av.error import FFmpegError
+
+SIZE = 64
+FRAMES = 30
+
+FORMATS = {".m4v": "mp4", ".mpg": "mpeg", ".mpeg": "mpeg"}
+"""Containers of extensions, where FFmpeg does not guess the usual one."""
+
+
+def decode(path: Path) -> int:
+    """Frames of a full decode with PyAV's own settings, until its first exception."""
+    frames = 0
+    try:
+        with av.open(str(path)) as container:
+            for _ in container.decode(video=0):
+                frames += 1
+    except (FFmpegError, IndexError):
+        pass
+    return frames
+
+
+def picture(index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A moving pattern with some noise, so that encoders find a use for every kind of frame."""
+    y, x = np.mgrid[:SIZE, :SIZE]
+    red = (x * 3 + index * 5) % 256
+    green = ((x + index) ** 2 + y**2) // 32 % 256
+    noise = np.random.default_rng(index).integers(0, 24, (SIZE, SIZE))
+    return np.stack((red, green, noise + y * 3), 2).astype(np.uint8)
+
+
+def write_video(
+    path: Path,
+    codec: str,
+    options: dict[str, str] | None = None,
+    *,
+    frames: int = FRAMES,
+    times: Sequence[int] | None = None,
+    format: str | None = None,
+    mux: dict[str, str] | None = None,
+    pixels: str = "yuv420p",
+    rate: int = 25,
+    streams: int = 1,
+) -> Path:
+    """A video of 64 x 64 pixels; skips the test where PyAV has no such encoder.
+
+    Args:
+        path: where to.
+        codec: FFmpeg's name of the encoder.
+        options: of the encoder; `bf` and `g` among them.
+        frames: how many.
+        times: when each is shown, in 1/1000 s; by default at a constant rate.
+        format: the container; by default that of the extension.
+        mux: options of the container.
+        pixels: the pixel format.
+        rate: frames a second.
+        streams: how many video streams, all alike.
+    """
+    try:
+        av.Codec(codec, "w")
+    except ValueError:
+        pytest.skip(f"PyAV has no encoder {codec}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    format = format or FORMATS.get(path.suffix.lower())
+    with av.open(str(path), "w", format=format, options=mux or {}) as container:
+        made = [container.add_stream(codec, rate=rate) for _ in range(streams)]
+        for stream in made:
+            stream.width = stream.height = SIZE
+            stream.pix_fmt = pixels
+            stream.options = {"threads": "1", **(options or {})}
+            if times is not None:
+                stream.codec_context.time_base = Fraction(1, 1000)
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(picture(index), "rgb24")
+            frame.pts = index if times is None else times[index]
+            frame.time_base = Fraction(1, rate) if times is None else Fraction(1, 1000)
+            for stream in made:
+                container.mux(stream.encode(frame))
+        for stream in made:
+            container.mux(stream.encode())
+    return path
+
+
+def copy_packets(
+    source: Path,
+    path: Path,
+    choose: Callable[[list[av.Packet]], Sequence[av.Packet]] = list,
+    *,
+    times: Callable[[int, int], tuple[int, int]] = lambda dts, pts: (dts, pts),
+    mux: dict[str, str] | None = None,
+    format: str | None = None,
+) -> Path:
+    """Copies packets as they are: those that `choose` takes of all, with their times changed.
+
+    Where the order of packets was changed, each has the decoding time of the place that it now has.
+    """
+    with av.open(str(source)) as given:
+        stream = given.streams.video[0]
+        packets = [packet for packet in given.demux(stream) if packet.size]
+        decoding = [packet.dts for packet in packets]
+        chosen = list(choose(packets))
+        is_ordered = all(a.dts is not None and b.dts is not None and a.dts < b.dts for a, b in pairwise(chosen))
+        with av.open(str(path), "w", format=format or FORMATS.get(path.suffix.lower()), options=mux or {}) as container:
+            out = container.add_stream_from_template(stream)
+            for place, packet in enumerate(chosen):
+                dts = packet.dts if is_ordered else decoding[place]
+                assert dts is not None
+                packet.dts, packet.pts = times(dts, dts if packet.pts is None else max(packet.pts, dts))
+                packet.stream = out
+                container.mux(packet)
+    return path
