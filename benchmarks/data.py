@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+import av
 import numpy as np
 from PIL import Image
 
@@ -149,3 +150,15 @@ def _by_image(dataset: Dataset) -> dict[int, list[dict[str, Any]]]:
     for annotation in dataset["annotations"]:
         annotations[annotation["image_id"]].append(annotation)
     return annotations
+
+
+def write_video(path: Path, frames: int) -> None:
+    """A moving pattern of 640 x 360 pixels as H.264 with B-frames."""
+    y, x = np.mgrid[:360, :640]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        for i in range(frames):
+            pixels = np.stack(((x + 3 * i) % 256, (y + i) % 256, (x * y // 64 + i) % 256), 2).astype(np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode())

@@ -46,6 +46,8 @@ POOL_AFTER = 1.0
 JOURNAL_AFTER = 1.0
 """Seconds of work that are not worth a journal: a run killed before is as soon done again."""
 
+_NOTHING = Annotations.empty()
+
 Progress: TypeAlias = Callable[[int, "int | None"], None]
 """Is told the images done so far, and how many there are, if known."""
 
@@ -63,13 +65,7 @@ class ChunkJob:
         category_ids: list[int] = []
         for image in images:
             try:
-                annotations = self._labels(image)
-                if annotations is None:
-                    continue
-                try:
-                    conformed = conform(annotations, self.target)
-                finally:
-                    tally.add(annotations.findings)
+                conformed = self._conformed(image, tally)
                 if conformed is None:
                     continue
                 path = f"{self.folder}/{prediction_path(image.file_name)}"
@@ -90,10 +86,10 @@ class ChunkJob:
         tally.objects = dict(Counter(category_ids))
         return tally
 
-    def _labels(self, image: Image) -> Annotations | None:
-        """None for a frame without labels where there is no empty file, in classification."""
+    def _conformed(self, image: Image, tally: Tally) -> Annotations | None:
+        """An image's labels as Lightly takes them; None for one that must have no file."""
         if image.source is UNLABELLED:
-            return None if self.target.task is TaskType.CLASSIFICATION else Annotations.empty(image.size)
+            return None if self.target.task is TaskType.CLASSIFICATION else _NOTHING
         annotations = self.adapter.get_labels(image)
         if image.size is not None and annotations.size != image.size:
             if annotations.size is not None and len(annotations):
@@ -101,7 +97,10 @@ class ChunkJob:
                 text = f"the labels are for {own_width} x {own_height} pixels, the video has {width} x {height}"
                 raise ExportError(text, code="frame-size")
             annotations.size = image.size
-        return annotations
+        try:
+            return conform(annotations, self.target)
+        finally:
+            tally.add(annotations.findings)
 
 
 def chunk_digest(images: list[Image]) -> str:

@@ -275,3 +275,15 @@ def test_a_folder_without_a_description_is_refused(tmp_path: Path, fails: Fails)
 def test_an_image_outside_the_datasource_root_is_an_error(fixtures: Path, fails: Fails) -> None:
     found: dict[str, Any] = fails(fixtures / "yolo/data.yaml", format="yolo", images=fixtures / "yolo/images/train")
     assert len(found["file-name"]) == 2
+
+
+def test_a_predicted_video(convert: Any, fixtures: Path) -> None:
+    folder = fixtures / "yolo/video"
+    found = convert(folder / "data.yaml", format="yolo", videos=folder / "videos")
+    assert list(found) == [f"clip-{i:02}-mp4.png" for i in range(10)]
+    assert {
+        name: [(p["category_id"], p["bbox"], p["score"]) for p in given] for name, given in found.items() if given
+    } == {
+        "clip-01-mp4.png": [(1, [32, 24, 32, 12], 0.875)],
+        "clip-09-mp4.png": [(0, [16, 12, 16, 24], 0.75), (1, [32, 24, 32, 12], 0.5)],
+    }
