@@ -308,20 +308,21 @@ class _Progress:
                 TextColumn("{task.description}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("images"),
+                TextColumn("{task.fields[what]}"),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._row = self._bar.add_task("reading", total=None)
+            self._row = self._bar.add_task("reading", total=None, what="")
             self._bar.start()
 
-    def __call__(self, done: int, total: int | None) -> None:
+    def __call__(self, done: int, total: int | None, what: str) -> None:
         if self._bar is not None:
-            self._bar.update(self._row, description="converting", completed=done, total=total)
+            doing = "counting frames" if what == "videos" else "converting"
+            self._bar.update(self._row, description=doing, completed=done, total=total, what=what)
         elif not self._quiet and time.monotonic() - self._printed > self.SECONDS_BETWEEN_LINES:
             self._printed = time.monotonic()
-            print(f"{done:,}{'' if total is None else f' of {total:,}'} images", file=sys.stderr, flush=True)
+            print(f"{done:,}{'' if total is None else f' of {total:,}'} {what}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         if self._bar is not None:

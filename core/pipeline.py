@@ -48,8 +48,9 @@ JOURNAL_AFTER = 1.0
 
 _NOTHING = Annotations.empty()
 
-Progress: TypeAlias = Callable[[int, "int | None"], None]
-"""Is told the images done so far, and how many there are, if known."""
+Progress: TypeAlias = Callable[[int, "int | None", str], None]
+"""Is told how many are done so far, how many there are, if known, and of what: `videos` while their frames are counted,
+then `images` or `frames`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,8 @@ def convert(
         workers: processes to use; 1 works in this one, None decides by the work there is. Worker processes import
             the calling script, which therefore needs `if __name__ == "__main__":`.
         executor: any `concurrent.futures.Executor` to use instead.
-        progress: called with the images done and how many there are, if known.
+        progress: called with how many are done, how many there are, if known, and of what: `videos` while their
+            frames are counted, then `images` or `frames`.
         options: the format's own options.
 
     Raises:
@@ -203,7 +205,7 @@ def convert(
         pattern = None if frames is None else frame_pattern(frames)
         if first_frame is None:
             first_frame = adapter.first_frame if pattern is None else 0
-        footage = Footage(Path(videos).expanduser(), pattern, first_frame, frame_step)
+        footage = Footage(Path(videos).expanduser(), pattern, first_frame, frame_step, progress)
 
     wanted = _choose_task(adapter, None if task is None else task_type(task))
     task_name = f"{name}_{wanted}" if task_name is None else task_name
@@ -387,7 +389,7 @@ def _run(
         tally.merge(result)
         done += len(chunk)
         if progress:
-            progress(done, total)
+            progress(done, total, "images" if footage is None else "frames")
     tally.add(job.adapter.findings)
     _leave_out_collisions(job, footage, image_prefix, stems, tally)
     return tally, resumed

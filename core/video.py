@@ -77,6 +77,7 @@ class Footage:
         pattern: how the names of images, without their extension, name frames; None if the export itself names them.
         first_frame: number that the export gives the first frame.
         frame_step: how many frames there are from one number to the next.
+        progress: is told how many videos have been counted, of how many.
 
     Attributes:
         videos: all that can be read, in the order of their names.
@@ -86,7 +87,14 @@ class Footage:
         UsageError: there are none.
     """
 
-    def __init__(self, path: Path, pattern: re.Pattern[str] | None, first_frame: int, frame_step: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        pattern: re.Pattern[str] | None,
+        first_frame: int,
+        frame_step: int,
+        progress: Callable[[int, int | None, str], None] | None = None,
+    ) -> None:
         folder = path if path.is_dir() else path.parent
         names = list(find_files(folder, VIDEO_EXTENSIONS)) if path.is_dir() else [path.name]
         if not names or not path.exists():
@@ -95,7 +103,9 @@ class Footage:
         self.videos: list[Video] = []
         with ThreadPoolExecutor(min(len(names), os.cpu_count() or 1)) as pool:
             counts = pool.map(_try_count, (f"{folder}/{name}" for name in names))
-            for name, count in zip(names, counts, strict=True):
+            for done, (name, count) in enumerate(zip(names, counts, strict=True), 1):
+                if progress:
+                    progress(done, len(names), "videos")
                 if isinstance(count, ExportError):
                     self.findings.append(Finding("error", count.code, count.where, count.message))
                     continue
