@@ -289,7 +289,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch
     images = {f"{i}.jpg": [i % 50] for i in range(100)}
     done = 0
 
-    def interrupt(count: int, total: int | None) -> None:
+    def interrupt(count: int, total: int | None, what: str) -> None:
         nonlocal done
         done = count
         if count >= 64:
@@ -321,7 +321,7 @@ def test_what_has_changed_since_an_interruption_is_read_anew(tmp_path: Path, mon
             number = float(image.source[0].read_text())
             return Annotations.from_objects([Object(3, (number, 0, 10, 10))], (64, 48))
 
-    def interrupt(count: int, total: int | None) -> None:
+    def interrupt(count: int, total: int | None, what: str) -> None:
         raise KeyboardInterrupt
 
     adapter = FromFile({f"{i}.jpg": [] for i in range(40)})
@@ -338,7 +338,7 @@ def test_what_has_changed_since_an_interruption_is_read_anew(tmp_path: Path, mon
 def test_other_options_do_not_take_up_an_interrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labelferry.pipeline.JOURNAL_AFTER", -1.0)
 
-    def interrupt(count: int, total: int | None) -> None:
+    def interrupt(count: int, total: int | None, what: str) -> None:
         raise KeyboardInterrupt
 
     images = {f"{i}.jpg": [1] for i in range(40)}
