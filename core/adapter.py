@@ -66,6 +66,20 @@ class Adapter(ABC):
             ExportError: they cannot be read.
         """
 
+    @classmethod
+    def variants(cls) -> Iterable[str]:
+        """Names of the variants that a family of formats has, as `kitti` of `labelformat:kitti`."""
+        return ()
+
+    @classmethod
+    def variant(cls, name: str) -> type[Adapter]:
+        """The adapter of a variant.
+
+        Raises:
+            UsageError: there is no such variant.
+        """
+        raise UsageError(f"{cls.__name__} has no variants, so none is called {name!r}")
+
     def count_images(self) -> int | None:
         """How many images `get_images` gives, where that is known without reading them: for the progress bar."""
         return None

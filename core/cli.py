@@ -182,11 +182,19 @@ def formats(
 ) -> None:
     """List the input formats, or describe one and its options."""
     from labelferry import adapter, registry
+    from labelferry.errors import UsageError
 
     if name is None:
         for known in registry.format_names():
-            cls = registry.get_adapter(known)
-            print(f"{known:<12} {_first_line(cls)}\n{'':<12} {', '.join(cls.tasks)}")
+            try:
+                cls = registry.get_adapter(known)
+            except UsageError as error:  # one that is broken does not keep the others from being listed
+                print(f"{known:<12} {error}")
+                continue
+            print(f"{known:<12} {_first_line(cls)}")
+            print(f"{'':<12} {', '.join(cls.tasks)}")
+            if variants := list(cls.variants()):
+                print(f"{'':<12} {', '.join(f'{known}:{variant}' for variant in variants)}")
         print("\n'labelferry formats NAME' tells all about one.")
         return
     cls = registry.get_adapter(name)

@@ -29,7 +29,7 @@ from labelferry.conform import Target, conform
 from labelferry.errors import ExportError, LabelferryError, UsageError
 from labelferry.lightly import SCHEMA, encode_predictions, encode_schema, image_name, prediction_path
 from labelferry.model import UNLABELLED, Annotations, File, Finding, Image, TaskType
-from labelferry.registry import get_adapter
+from labelferry.registry import get_adapter, short_name
 from labelferry.report import ConversionError, FindingSummary, Report, Tally
 from labelferry.task_folder import TaskFolder
 from labelferry.tasks import obtainable
@@ -208,7 +208,7 @@ def convert(
         footage = Footage(Path(videos).expanduser(), pattern, first_frame, frame_step, progress)
 
     wanted = _choose_task(adapter, None if task is None else task_type(task))
-    task_name = f"{name}_{wanted}" if task_name is None else task_name
+    task_name = f"{short_name(name)}_{wanted}" if task_name is None else task_name
     kept = classes if classes is None or isinstance(classes, Mapping) else {name: name for name in classes}
     plan = plan_categories(list(adapter.get_categories()), kept, keep_category_ids)
     target = Target(wanted, plan, score)

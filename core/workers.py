@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 
 from labelferry.errors import LabelferryError
+from labelferry.registry import load_file, loaded_files
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def worker_pool(workers: int, module: str) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
         context.set_forkserver_preload(["labelferry.pipeline", "numpy", module])
-    pool = ProcessPoolExecutor(workers, context, _begin)
+    pool = ProcessPoolExecutor(workers, context, _begin, (loaded_files(),))
     try:
         yield pool
     except BrokenProcessPool:
@@ -44,9 +45,11 @@ def worker_pool(workers: int, module: str) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _begin() -> None:
-    """Leave Ctrl-C to the parent, and end when it ends, even if it is killed."""
+def _begin(files: dict[str, str]) -> None:
+    """Leave Ctrl-C to the parent, and end when it ends, even if it is killed; load adapters that are in files."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for module, path in files.items():
+        load_file(module, path)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
