@@ -202,6 +202,7 @@ def formats(
     print(f"\nTasks: {', '.join(cls.tasks)}\n\nOptions of 'labelferry convert --from {name}':")
     for option in adapter.adapter_options(cls):
         default = "" if option.default in (None, False, ()) else f" [default: {option.default}]"
+        default = " [required]" if option.default is inspect.Parameter.empty else default
         body = textwrap.fill(option.help + default, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
         print(f"  --{option.name.replace('_', '-')}\n{body}")
 

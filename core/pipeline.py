@@ -35,7 +35,12 @@ from labelferry.task_folder import TaskFolder
 from labelferry.tasks import obtainable
 
 if TYPE_CHECKING:
+    from labelformat.model.instance_segmentation import InstanceSegmentationInput
+    from labelformat.model.object_detection import ObjectDetectionInput
+
     from labelferry.video import Footage
+
+    LabelformatInput = ObjectDetectionInput | InstanceSegmentationInput
 
 CHUNK = 32
 """Images a chunk: what a worker takes at once, and what is done again after a kill."""
@@ -120,7 +125,7 @@ def chunk_digest(images: list[Image]) -> str:
 
 
 def convert(
-    source: str | Path | Adapter,
+    source: str | Path | Adapter | LabelformatInput,
     datasource: str | Path,
     *,
     format: str | None = None,
@@ -146,7 +151,7 @@ def convert(
     """Convert one export into one task of a Lightly datasource.
 
     Args:
-        source: path of the export, or an adapter.
+        source: path of the export; or an adapter, or an input of labelformat.
         datasource: folder that holds, or is to hold, `.lightly`.
         format: the input format's name, as `labelferry formats` lists them; not needed with an adapter.
         task: the task type; by default the richest that the export holds.
@@ -178,6 +183,11 @@ def convert(
         UsageError: the arguments are at fault.
     """
     started = time.monotonic()
+    if not isinstance(source, str | os.PathLike | Adapter):
+        from labelferry.converters.labelformat import Labelformat
+
+        source = Labelformat.of(source)
+        format = format or "labelformat"
     if isinstance(source, Adapter):
         if options:
             raise UsageError(f"{', '.join(options)}: an adapter takes its options when it is made")

@@ -1,0 +1,314 @@
+"""Every input of the installed labelformat, on files that its own outputs write where it has one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import labelformat.formats as formats
+import numpy as np
+import pytest
+from labelformat.formats.labelformat import LabelformatObjectDetectionInput
+from labelformat.model.binary_mask_segmentation import BinaryMaskSegmentation
+from labelformat.model.bounding_box import BoundingBox
+from labelformat.model.category import Category
+from labelformat.model.image import Image
+from labelformat.model.instance_segmentation import (
+    ImageInstanceSegmentation,
+    InstanceSegmentationInput,
+    SingleInstanceSegmentation,
+)
+from labelformat.model.multipolygon import MultiPolygon
+from labelformat.model.object_detection import ImageObjectDetection, SingleObjectDetection
+from PIL import Image as Picture
+
+import labelferry
+from labelferry.converters.labelformat import _input_classes
+from labelferry.registry import get_adapter
+from labelferry.testing import check_adapter
+from tests.lightly_models import read_valid_task
+
+CATEGORIES = [Category(0, "person"), Category(1, "car")]
+IMAGES = [Image(0, "a.png", 64, 48), Image(1, "b.png", 64, 48), Image(2, "c.png", 64, 48)]
+BOXES = {"a.png": [(1, (8, 6, 28, 16)), (0, (40, 12, 56, 44))], "b.png": [(0, (0, 0, 64, 48))], "c.png": []}
+XYWH = {
+    name: [(category, [x, y, right - x, bottom - y]) for category, (x, y, right, bottom) in rows]
+    for name, rows in BOXES.items()
+}
+
+
+def detections(confidence: float | None = None) -> LabelformatObjectDetectionInput:
+    labels = [
+        ImageObjectDetection(
+            image,
+            [
+                SingleObjectDetection(CATEGORIES[category], BoundingBox(*box), confidence)
+                for category, box in BOXES[image.filename]
+            ],
+        )
+        for image in IMAGES
+    ]
+    return LabelformatObjectDetectionInput(CATEGORIES, IMAGES, labels)
+
+
+class Masks(InstanceSegmentationInput):
+    """Polygons in a.png, run lengths in b.png."""
+
+    @staticmethod
+    def add_cli_arguments(parser: Any) -> None: ...
+
+    def get_categories(self) -> Any:
+        return CATEGORIES
+
+    def get_images(self) -> Any:
+        return IMAGES
+
+    def get_labels(self) -> Any:
+        polygon = MultiPolygon([[(8.0, 6.0), (28.0, 6.0), (28.0, 16.0), (8.0, 16.0)]])
+        yield ImageInstanceSegmentation(IMAGES[0], [SingleInstanceSegmentation(CATEGORIES[1], polygon)])
+        mask = BinaryMaskSegmentation.from_binary_mask(square(), BoundingBox(8, 6, 28, 16))
+        yield ImageInstanceSegmentation(IMAGES[1], [SingleInstanceSegmentation(CATEGORIES[0], mask)])
+
+
+def square() -> Any:
+    pixels = np.zeros((48, 64), np.int_)
+    pixels[6:16, 8:28] = 1
+    return pixels
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    for image in IMAGES:
+        Picture.new("RGB", (64, 48)).save(tmp_path / "images" / image.filename)
+    return tmp_path
+
+
+def boxes(found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        Path(name).with_suffix(".png").name: sorted((p["category_id"], [round(v, 3) for v in p["bbox"]]) for p in given)
+        for name, given in found.items()
+    }
+
+
+EXPECTED = {name: sorted((category, [float(v) for v in box]) for category, box in rows) for name, rows in XYWH.items()}
+YOLO = [f"yolov{version}" for version in (5, 6, 7, 8, 9, 10, 11, 12, 26)]
+
+
+def test_every_input_is_known_and_tested() -> None:
+    tested = {
+        "coco",
+        "cvat",
+        "kitti",
+        "labelbox",
+        "lightly",
+        "maskpair",
+        "pascalvoc",
+        "rtdetr",
+        "rtdetrv2",
+        "youtubevis",
+    }
+    assert set(_input_classes()) == tested | set(YOLO)
+    names = {cls.__name__ for by_task in _input_classes().values() for cls in by_task.values()}
+    known = {name for name in formats.__all__ if name.endswith("Input")}
+    assert known - names == {"ActivityNetTemporalClassificationInput"}
+
+
+@pytest.mark.parametrize("name", ["coco", "rtdetr", "rtdetrv2"])
+def test_json(export: Path, convert: Any, name: str) -> None:
+    output = {"coco": "COCO", "rtdetr": "RTDETR", "rtdetrv2": "RTDETRv2"}[name]
+    getattr(formats, f"{output}ObjectDetectionOutput")(output_file=export / "a.json").save(detections())
+    found = convert(export / "a.json", format=f"labelformat:{name}", task="object-detection")
+    assert boxes(found) == EXPECTED
+    assert convert.report.task_name == f"labelformat_{name}_object-detection"
+
+
+@pytest.mark.parametrize("name", YOLO)
+def test_yolo(export: Path, convert: Any, name: str) -> None:
+    output = getattr(formats, f"YOLOv{name.removeprefix('yolov')}ObjectDetectionOutput")
+    output(output_file=export / "data.yaml", output_split="train").save(detections())
+    found = convert(export / "data.yaml", format=f"labelformat:{name}", task="object-detection", input_split="train")
+    assert boxes(found) == EXPECTED
+
+
+def test_kitti(export: Path, convert: Any) -> None:
+    formats.KittiObjectDetectionOutput(output_folder=export / "labels").save(detections())
+    options = {"format": "labelformat:kitti", "category_names": "person,car"}
+    assert boxes(convert(export / "labels", **options)) == EXPECTED
+    with pytest.raises(labelferry.UsageError, match="needs --category-names"):
+        labelferry.convert(export / "labels", export / "x", format="labelformat:kitti")
+    (export / "labels/a.txt").write_text("bus -1 -1 -10 1 2 3 4 -1 -1 -1 -1000 -1000 -1000 -10\n")
+    with pytest.raises(labelferry.ExportError, match="labelformat cannot read it: KeyError: 'bus'"):
+        labelferry.convert(export / "labels", export / "x", **options)
+    assert not (export / "x").exists()
+
+
+def test_pascalvoc_and_cvat(export: Path, convert: Any) -> None:
+    formats.PascalVOCObjectDetectionOutput(output_folder=export / "voc").save(detections())
+    found = convert(
+        export / "voc", format="labelformat:pascalvoc", task="object-detection", category_names="person,car"
+    )
+    assert boxes(found) == EXPECTED
+    formats.CVATObjectDetectionOutput(output_folder=export / "cvat").save(detections())
+    source = export / "cvat/annotations.xml"
+    assert boxes(convert(source, format="labelformat:cvat")) == EXPECTED
+    assert boxes(convert(source, format="cvat")) == EXPECTED  # labelferry's own reading of it
+
+
+def test_semantic_pascalvoc(export: Path, convert: Any) -> None:
+    (export / "masks").mkdir()
+    for image in IMAGES:
+        Picture.fromarray(square().astype(np.uint8)).save(export / "masks" / image.filename)
+    (export / "names.json").write_text('{"0": "background", "1": "car"}')
+    found = convert(
+        export / "images",
+        format="labelformat:pascalvoc",
+        task="semantic-segmentation",
+        masks_dir=export / "masks",
+        class_id_to_name=export / "names.json",
+    )
+    assert [p["category_id"] for p in found["b.png"]] == [0, 1]
+    np.testing.assert_array_equal(labelferry.decode(found["b.png"][1]["segmentation"], (48, 64)), square() == 1)
+
+
+def test_labelbox(export: Path, convert: Any) -> None:
+    def row(name: str) -> str:
+        objects = [
+            {
+                "annotation_kind": "ImageBoundingBox",
+                "name": CATEGORIES[category].name,
+                "bounding_box": {"left": box[0], "top": box[1], "width": box[2], "height": box[3]},
+            }
+            for category, box in XYWH[name]
+        ]
+        return json.dumps(
+            {
+                "data_row": {"id": name, "global_key": name, "external_id": f"x{name}"},
+                "media_attributes": {"width": 64, "height": 48},
+                "projects": {"p": {"labels": [{"annotations": {"objects": objects}}]}},
+            }
+        )
+
+    (export / "a.ndjson").write_text("".join(f"{row(image.filename)}\n" for image in IMAGES))
+    options = {"format": "labelformat:labelbox", "category_names": "person,car"}
+    assert boxes(convert(export / "a.ndjson", **options)) == EXPECTED
+    assert list(convert(export / "a.ndjson", filename_key="external_id", **options)) == ["xa.png", "xb.png", "xc.png"]
+
+
+def test_maskpair(export: Path, convert: Any) -> None:
+    pytest.importorskip("cv2")
+    (export / "masks").mkdir()
+    for image in IMAGES:
+        Picture.fromarray((square() * 255).astype(np.uint8)).save(export / "masks" / image.filename)
+    options = {"image_glob": "images/*.png", "mask_glob": "masks/*.png", "category_names": "crack"}
+    found = convert(export, format="labelformat:maskpair", segmentation_type="rle", **options)
+    assert len(found) == 3
+    for (only,) in found.values():
+        np.testing.assert_array_equal(labelferry.decode(only["segmentation"], (48, 64)), square() == 1)
+    with pytest.raises(labelferry.UsageError, match="--segmentation-type is one of polygon, rle"):
+        labelferry.convert(export, export / "x", format="labelformat:maskpair", segmentation_type="rel", **options)
+
+
+def test_lightly(export: Path, convert: Any) -> None:
+    formats.LightlyObjectDetectionOutput(output_folder=export / "task").save(detections(0.5))
+    found = convert(export / "task", format="labelformat:lightly")
+    assert boxes(found) == EXPECTED
+    assert {p["score"] for given in found.values() for p in given} == {0.5}
+
+
+@pytest.mark.parametrize("task", ["object-detection", "instance-segmentation"])
+def test_tracks_equal_our_own_reading(fixtures: Path, convert: Any, tmp_path: Path, task: str) -> None:
+    content = json.loads((fixtures / "youtubevis/instances.json").read_text())
+    for video in content["videos"]:
+        video["file_names"] = [f"{Path(video['file_names'][0]).parent}/{i:05}.jpg" for i in range(video["length"])]
+    content["annotations"][1]["bboxes"][1] = [40, 30, 20, 12]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    options = {"task": task, "videos": fixtures / "youtubevis/videos"}
+    theirs = convert(tmp_path / "a.json", format="labelformat:youtubevis", **options)
+    ours = convert(tmp_path / "a.json", format="youtubevis", **options)
+    assert sum(map(len, ours.values())) == 5
+    keep = ("category_id", "segmentation") if task == "instance-segmentation" else ("category_id", "bbox")
+    assert {name: [{k: p[k] for k in keep} for p in given] for name, given in theirs.items()} == {
+        name: [{k: p[k] for k in keep} for p in given] for name, given in ours.items()
+    }
+
+
+def test_masks_of_polygons_and_run_lengths(export: Path, convert: Any) -> None:
+    for make in (
+        formats.COCOInstanceSegmentationOutput(output_file=export / "a.json"),
+        formats.YOLOv8InstanceSegmentationOutput(output_file=export / "data.yaml", output_split="train"),
+    ):
+        only_polygons = Masks()
+        only_polygons.get_labels = lambda: list(Masks().get_labels())[:1]  # type: ignore[method-assign]
+        make.save(only_polygons)
+    for name in ("b", "c"):  # labelformat's YOLO wants a file for every image
+        (export / f"labels/{name}.txt").touch()
+    for source, options in (
+        (export / "a.json", {"format": "labelformat:coco", "task": "instance-segmentation"}),
+        (export / "data.yaml", {"format": "labelformat:yolov8", "task": "instance-segmentation"}),
+        (Masks(), {}),
+    ):
+        found = convert(source, **options)
+        runs = next(given[0]["segmentation"] for name, given in found.items() if Path(name).stem == "a")
+        np.testing.assert_array_equal(labelferry.decode(runs, (48, 64)), square() == 1)
+    np.testing.assert_array_equal(labelferry.decode(found["b.png"][0]["segmentation"], (48, 64)), square() == 1)
+    assert found["c.png"] == []
+
+
+def test_an_input_object_and_where_lightlys_format_differs(export: Path) -> None:
+    """The files equal those of labelformat's own Lightly output, but for what breaks the format."""
+    labels = detections(0.5)
+    gaps = [Category(0, "person"), Category(7, "car")]
+    formats.LightlyObjectDetectionOutput(output_folder=export / "theirs").save(labels)
+    labelferry.convert(labels, export / "ours", task_name="t")
+    schema, found = read_valid_task(export / "ours", "t")
+    assert json.loads((export / "theirs/schema.json").read_text()) == schema
+    for path in (export / "theirs").glob("[abc].json"):
+        theirs = json.loads(path.read_text())
+        assert found[theirs["file_name"]] == theirs["predictions"]
+    assert not (export / "theirs/tasks.json").exists()  # without which the Worker reads no task
+    # labels without a score: 0.0 there, which is the least certain of all, 1.0 here
+    formats.LightlyObjectDetectionOutput(output_folder=export / "theirs").save(detections())
+    labelferry.convert(detections(), export / "ours", task_name="t", overwrite=True)
+    assert json.loads((export / "theirs/a.json").read_text())["predictions"][0]["score"] == 0.0
+    assert read_valid_task(export / "ours", "t")[1]["a.png"][0]["score"] == 1.0
+    # ids with gaps stay there, and are 0..N-1 here; images that labels pass over have no file there
+    labels = LabelformatObjectDetectionInput(
+        gaps, IMAGES, [ImageObjectDetection(IMAGES[0], [SingleObjectDetection(gaps[1], BoundingBox(-1, 0, 9, 9))])]
+    )
+    formats.LightlyObjectDetectionOutput(output_folder=export / "sparse").save(labels)
+    labelferry.convert(labels, export / "ours", task_name="t", overwrite=True)
+    schema, found = read_valid_task(export / "ours", "t")
+    assert [category["id"] for category in schema["categories"]] == [0, 1]
+    assert json.loads((export / "sparse/a.json").read_text())["predictions"][0]["category_id"] == 7
+    assert {path.name for path in (export / "sparse").iterdir()} == {"a.json", "schema.json"}
+    assert found.keys() == {"a.png", "b.png", "c.png"}
+    # boxes over the edge stay there, and are cut here
+    assert json.loads((export / "sparse/a.json").read_text())["predictions"][0]["bbox"][0] == -1
+    assert found["a.png"][0]["bbox"] == [0, 0, 9, 9]
+
+
+def test_names_at_fault(tmp_path: Path) -> None:
+    with pytest.raises(labelferry.UsageError, match="has no input 'kity'"):
+        get_adapter("labelformat:kity")
+    with pytest.raises(labelferry.UsageError, match="say which"):
+        labelferry.convert(tmp_path, tmp_path / "x", format="labelformat")
+    with pytest.raises(labelferry.UsageError, match="no labelformat input"):
+        labelferry.convert(object(), tmp_path / "x")  # type: ignore[arg-type]
+    with pytest.raises(labelferry.UsageError, match="no variants"):
+        get_adapter("yolo:v5")
+
+
+def test_in_worker_processes(export: Path) -> None:
+    formats.COCOObjectDetectionOutput(output_file=export / "a.json").save(detections())
+    adapter = get_adapter("labelformat:coco")(export / "a.json")
+    assert check_adapter(adapter) == []
+    command = "convert --from labelformat:coco a.json out --task object-detection --workers 2".split()
+    done = subprocess.run(
+        [sys.executable, "-m", "labelferry.cli", *command], cwd=export, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert boxes(read_valid_task(export / "out", "labelformat_coco_object-detection")[1]) == EXPECTED
