@@ -1,18 +1,17 @@
 """How many frames PyAV decodes of a video, without decoding it where its packets prove the number.
 
-A packet is one frame unless something makes it more or less: fields, hidden frames, frames that lean on others before
-the beginning, edit lists, damage. Where packets are whole pictures of their own (MP4 and WebM with H.264, H.265, VP8,
-VP9 or AV1), the first bytes of each tell whether any of that is so; if not, the packets are counted. All else is
-decoded: docs/videos.md lists what decides.
+A packet is one frame unless something makes it more or less: fields, hidden frames, frames whose references are
+missing, edit lists, damage. Where packets are whole pictures of their own (MP4 and WebM with H.264, H.265, VP8, VP9 or
+AV1), the first bytes of each tell whether any of that is so; if not, the packets are counted. All else is decoded:
+docs/videos.md lists what decides.
 
-Bit syntax: ITU-T H.264 (7.3.2.1, E.1), ITU-T H.265 (7.3), ISO/IEC 14496-15 (5.3.3, 8.3.3), RFC 6386 (9.1), the VP9
-bitstream specification (6.2, annex B), the AV1 bitstream specification (5.3, 5.9).
+Bit syntax: ITU-T H.264 (7.3.2.1, 7.3.3, E.1), ITU-T H.265 (7.3.2, 7.3.4, 7.3.6, 7.3.7), ISO/IEC 14496-15 (5.3.3,
+8.3.3), RFC 6386 (9.1), the VP9 bitstream specification (6.2, annex B), the AV1 bitstream specification (5.3, 5.9).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +22,9 @@ from labelferry.errors import ExportError
 
 _WHOLE_PICTURES = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 """Containers that store exactly one access unit a packet."""
+
+_HEADER = 128
+"""Bytes of a slice that hold what is read of its header."""
 
 
 class FrameCount(NamedTuple):
@@ -45,9 +47,8 @@ class _Unproven(Exception):
     """Only decoding tells how many frames these packets are."""
 
 
-PacketCheck = Callable[[memoryview], bool]
-"""Is given each packet in turn, and an empty one at the end. Returns whether it is known in which order frames are
-shown; raises _Unproven for what may not be one frame."""
+PacketCheck = Callable[[memoryview], None]
+"""Is given each packet in turn; raises _Unproven unless it is one frame."""
 
 
 def count_frames(path: str | Path) -> FrameCount:
@@ -58,10 +59,10 @@ def count_frames(path: str | Path) -> FrameCount:
     """
     try:
         try:
-            with av.open(str(path)) as container:
+            with _open(path) as container:
                 return _count_packets(container)
-        except _Unproven as reason:
-            return _count_decoded(path, damaged=str(reason) == "damaged")
+        except _Unproven:
+            return _count_decoded(path)
     except FileNotFoundError:
         raise ExportError("the video is missing", where=str(path), code="video-missing") from None
     except (FFmpegError, OSError) as error:
@@ -70,80 +71,87 @@ def count_frames(path: str | Path) -> FrameCount:
         ) from None
 
 
+def _open(path: str | Path) -> Any:
+    return av.open(str(path), metadata_errors="replace")  # titles need not be Unicode
+
+
 def _video_stream(container: Any) -> Any:
     if not container.streams.video:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
         raise ExportError(f"no video in it, only {kinds}", where=container.name, code="video-broken")
-    if container.streams.video[0].codec_context is None:
-        raise ExportError("its codec is not known", where=container.name, code="video-broken")
-    return container.streams.video[0]
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise ExportError("PyAV has no decoder for it", where=container.name, code="video-broken")
+    return stream
 
 
 def _count_packets(container: Any) -> FrameCount:
     stream = _video_stream(container)
     codec = stream.codec_context
-    make_check = _CHECKS.get(codec.codec.canonical_name)
+    make_check = _CHECKS.get(codec.name)
     if make_check is None or container.format.name not in _WHOLE_PICTURES:
         raise _Unproven
+    frames = 0
     try:
-        is_frame = make_check(codec.extradata or b"")
-        frames = 0
-        in_order, latest = True, None
+        check = make_check(codec.extradata or b"")
         for packet in container.demux(stream):
-            if packet.size == 0:  # the end
+            if packet.size == 0 and packet.dts is None:  # the end
                 continue
-            if packet.is_corrupt:
-                raise _Unproven("damaged")
-            if packet.is_discard or packet.pts is None:
+            if packet.is_corrupt or packet.is_discard or packet.pts is None or _has_own_description(packet):
                 raise _Unproven
-            in_order = in_order and (latest is None or packet.pts > latest)
-            latest = packet.pts
-            if not (is_frame(memoryview(packet)) or in_order):
-                raise _Unproven
+            check(memoryview(packet))
             frames += 1
-        is_frame(memoryview(b""))
-    except (IndexError, KeyError, FFmpegError):  # cut short, or not what it says it is
-        raise _Unproven("damaged") from None
+    except (IndexError, FFmpegError):  # cut short, or not what it says it is
+        raise _Unproven from None
     if not frames or stream.frames not in (0, frames) or min(codec.width, codec.height) < 1:
         raise _Unproven
     return FrameCount(frames, codec.width, codec.height)
 
 
-def _count_decoded(path: str | Path, damaged: bool) -> FrameCount:
-    """By decoding; with threads across frames, unless the file is damaged: they lose other frames than one thread."""
+def _has_own_description(packet: Any) -> bool:
+    """Whether parameter sets other than the stream's begin here; an older PyAV does not tell."""
+    return hasattr(packet, "has_sidedata") and packet.has_sidedata("new_extradata")
+
+
+def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
+    """By decoding with threads across frames; once more with PyAV's own settings, which lose other frames of what is
+    damaged, unless each packet gave its frame."""
     frames, broken, size = 0, "", (0, 0)
-    with av.open(str(path)) as container:
+    with _open(path) as container:
         stream = _video_stream(container)
-        if not damaged:
-            stream.thread_type = "AUTO"
+        own_threads, stream.thread_type = stream.thread_type, threads
+        is_cut, packets = False, 0
         try:
             for packet in container.demux(stream):
-                damaged = damaged or packet.is_corrupt
+                is_cut = is_cut or packet.is_corrupt
+                packets += packet.size > 0 and not packet.is_discard
                 for frame in packet.decode():
                     frames += 1
                     size = frame.width, frame.height
         except FFmpegError as error:
             broken = error.strerror or type(error).__name__
-    if (broken or damaged) and stream.thread_type == "AUTO":
-        return _count_decoded(path, damaged=True)
+    if threads == "AUTO" and (broken or is_cut or frames != packets):
+        return _count_decoded(path, str(own_threads.name))
     if not frames:
         raise ExportError(
             f"no frame of it can be decoded: {broken or 'it is empty'}", where=str(path), code="video-broken"
         )
-    return FrameCount(frames, *size, broken or ("a packet is cut short" if damaged else ""))
+    return FrameCount(frames, *size, broken or ("a packet is cut short" if is_cut else ""))
 
 
 class _Bits:
-    """Reads the bits of a parameter set, without the bytes that keep start codes out of it."""
+    """Reads the bits of a header, without the bytes that keep start codes out of H.264 and H.265."""
 
-    def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data := data.replace(b"\0\0\3", b"\0\0"), "big")
+    def __init__(self, data: bytes, has_escapes: bool = True) -> None:
+        if has_escapes:
+            data = data.replace(b"\0\0\3", b"\0\0")
+        self._value = int.from_bytes(data, "big")
         self._left = 8 * len(data)
 
     def bits(self, count: int) -> int:
         self._left -= count
         if self._left < 0:
-            raise IndexError("the parameter set is too short")
+            raise IndexError("the header is too short")
         return self._value >> self._left & ((1 << count) - 1)
 
     def flag(self) -> bool:
@@ -166,75 +174,116 @@ def _nal_units(data: memoryview, length_size: int) -> Iterator[memoryview]:
     while at < len(data):
         end = at + length_size + int.from_bytes(data[at : at + length_size], "big")
         if end > len(data):
-            raise _Unproven("damaged")
+            raise _Unproven
         yield data[at + length_size : end]
         at = end
 
 
-class _H264Parameters(NamedTuple):
-    """Of a sequence parameter set: how many bits a frame number has and a plane's id, and whether it says how far
-    frames are reordered; if it does not, a decoder that has to guess may drop some."""
-
-    frame_bits: int
-    plane_bits: int
-    reordering_known: bool
+def _full_order(lsb: int, bits: int, near: int) -> int:
+    """A picture order count, of which the lowest bits are given, from that of the reference picture before."""
+    half = 1 << bits - 1
+    return near + (lsb - near + half - 1) % (2 * half) - half + 1
 
 
-def _h264(extradata: bytes) -> PacketCheck:
-    """One picture a packet, no fields, no reference lost, beginning with an IDR picture; and the order in which
-    pictures are shown is known."""
-    if extradata[:1] != b"\1":
-        raise _Unproven
-    length_size = (extradata[4] & 3) + 1
-    at = 6
-    sets = []
-    for _ in range(extradata[5] & 31):
-        length = int.from_bytes(extradata[at : at + 2], "big")
-        sets.append(extradata[at + 2 : at + 2 + length])
-        at += 2 + length
-    if len(sets) != 1:
-        raise _Unproven
-    parameters = _h264_parameters(sets[0])
-    reference: int | None = None  # the number of the latest frame that others may lean on
+class _H264Sequence(NamedTuple):
+    """What a sequence parameter set says about slice headers and the order of pictures.
 
-    def check(packet: memoryview) -> bool:
-        nonlocal reference
-        if not packet:
-            return True
+    Attributes:
+        planes: whether each colour plane has slices of its own.
+        fields: whether pictures may be fields.
+        number_bits: of frame_num.
+        order_bits: of pic_order_cnt_lsb; 0 where pictures are shown in the order in which they are decoded.
+        reordering: how many pictures are at most decoded before one that is shown before them. A decoder that is not
+            told has to guess, and may drop some: then it is 0, as nothing has to be guessed without reordering.
+    """
+
+    planes: bool
+    fields: bool
+    number_bits: int
+    order_bits: int
+    reordering: int
+
+
+class _H264:
+    """One picture a packet, no fields, beginning with an IDR picture, no reference missing, reordered as announced."""
+
+    def __init__(self, extradata: bytes) -> None:
+        if extradata[:1] != b"\1":
+            raise _Unproven
+        self._length_size = (extradata[4] & 3) + 1
+        self._parameters = b""
+        self._sequence: _H264Sequence | None = None
+        self._number = -1  # frame_num of the last reference picture, and its order
+        self._order = 0
+        self._highest: list[int] = []  # orders that are yet to be passed
+        at = 6
+        for _ in range(extradata[5] & 31):
+            length = int.from_bytes(extradata[at : at + 2], "big")
+            self._set_sequence(extradata[at + 2 : at + 2 + length])
+            at += 2 + length
+
+    def __call__(self, packet: memoryview) -> None:
         pictures = 0
-        for unit in _nal_units(packet, length_size):
+        for unit in _nal_units(packet, self._length_size):
             kind = unit[0] & 31
-            if kind in (1, 5) and unit[1] >> 7:  # the slice with the first macroblock
-                pictures += 1
-                bits = _Bits(bytes(unit[1:24]))
-                for _ in range(3):
-                    bits.golomb()
-                bits.bits(parameters.plane_bits)
-                number = bits.bits(parameters.frame_bits)
-                if kind != 5 and (reference is None or number != (reference + 1) % (1 << parameters.frame_bits)):
-                    raise _Unproven
-                if unit[0] >> 5 & 3:
-                    reference = number
-            elif kind in (2, 3, 4) or (kind == 7 and bytes(unit) != sets[0]):  # data partitions; another sequence
+            if kind in (1, 5):
+                if unit[1] >> 7:  # first_mb_in_slice is 0
+                    pictures += 1
+                    self._check_picture(bytes(unit[:_HEADER]))
+            elif kind in (2, 3, 4):  # data partitions
                 raise _Unproven
+            elif kind == 7:
+                self._set_sequence(bytes(unit))
         if pictures != 1:
             raise _Unproven
-        return parameters.reordering_known
 
-    return check
+    def _set_sequence(self, unit: bytes) -> None:
+        if not self._parameters:
+            self._parameters, self._sequence = unit, _read_h264_sequence(unit)
+        elif unit != self._parameters:
+            raise _Unproven
+
+    def _check_picture(self, unit: bytes) -> None:
+        if self._sequence is None:
+            raise _Unproven
+        planes, fields, number_bits, order_bits, reordering = self._sequence
+        bits = _Bits(unit[1:])
+        for _ in range(3):
+            bits.golomb()
+        if planes:
+            bits.bits(2)
+        number = bits.bits(number_bits)
+        if fields and bits.flag():  # it is a field
+            raise _Unproven
+        if unit[0] & 31 == 5:  # an IDR picture
+            self._number, self._order, self._highest = 0, 0, []
+            expected = 0
+            bits.golomb()
+        elif self._number < 0:
+            raise _Unproven
+        else:
+            expected = (self._number + 1) % (1 << number_bits)
+        if number != expected:
+            raise _Unproven
+        order = _full_order(bits.bits(order_bits), order_bits, self._order) if order_bits else 0
+        if unit[0] & 0x60:  # a reference
+            self._number, self._order = number, order
+        if order_bits:
+            if order in self._highest or (len(self._highest) > reordering and order < self._highest[0]):
+                raise _Unproven
+            self._highest = sorted((*self._highest, order))[-reordering - 1 :]
 
 
-def _h264_parameters(unit: bytes) -> _H264Parameters:
-    """What a sequence parameter set says."""
+def _read_h264_sequence(unit: bytes) -> _H264Sequence:
     bits = _Bits(unit[1:])
     profile = bits.bits(8)
     bits.bits(16)
     bits.golomb()
-    plane_bits = 0
+    planes = False
     if profile in (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135):
         chroma_format = bits.golomb()
         if chroma_format == 3:
-            plane_bits = 2 * bits.bits(1)
+            planes = bits.flag()
         bits.golomb()
         bits.golomb()
         bits.flag()
@@ -242,28 +291,22 @@ def _h264_parameters(unit: bytes) -> _H264Parameters:
             for i in range(12 if chroma_format == 3 else 8):
                 if bits.flag():
                     _skip_scaling_list(bits, 16 if i < 6 else 64)
-    frame_bits = bits.golomb() + 4
+    number_bits = bits.golomb() + 4
     order_type = bits.golomb()
-    if order_type == 0:
-        bits.golomb()
-    elif order_type == 1:
-        bits.flag()
-        bits.golomb()
-        bits.golomb()
-        for _ in range(bits.golomb()):
-            bits.golomb()
+    if order_type not in (0, 2):
+        raise _Unproven
+    order_bits = bits.golomb() + 4 if order_type == 0 else 0
     bits.golomb()
     if bits.flag():  # gaps in frame numbers are allowed
         raise _Unproven
     bits.golomb()
     bits.golomb()
-    if not bits.flag():  # there may be fields
-        raise _Unproven
-    bits.flag()
+    fields = not bits.flag()
+    bits.bits(1 + fields)
     if bits.flag():
         for _ in range(4):
             bits.golomb()
-    return _H264Parameters(frame_bits, plane_bits, order_type == 2 or (bits.flag() and _h264_has_restriction(bits)))
+    return _H264Sequence(planes, fields, number_bits, order_bits, _h264_reordering(bits) if bits.flag() else 0)
 
 
 def _skip_scaling_list(bits: _Bits, size: int) -> None:
@@ -274,8 +317,8 @@ def _skip_scaling_list(bits: _Bits, size: int) -> None:
         last = following or last
 
 
-def _h264_has_restriction(bits: _Bits) -> bool:
-    """`bitstream_restriction_flag` of the VUI parameters."""
+def _h264_reordering(bits: _Bits) -> int:
+    """`max_num_reorder_frames` of the VUI parameters; 0 without one."""
     if bits.flag() and bits.bits(8) == 255:
         bits.bits(32)
     if bits.flag():
@@ -303,111 +346,142 @@ def _h264_has_restriction(bits: _Bits) -> bool:
     if has_hrd:
         bits.flag()
     bits.flag()
-    return bits.flag()
-
-
-def _h265(extradata: bytes) -> PacketCheck:
-    """One picture a packet, none that is not to be shown, none that leans on pictures before the first, none lost: the
-    numbers that say in which order pictures are shown have no gap from one IDR picture to the next."""
-    if extradata[:1] != b"\1":
-        raise _Unproven
-    length_size = (extradata[21] & 3) + 1
-    sets: dict[int, list[bytes]] = {33: [], 34: []}
-    at = 23
-    for _ in range(extradata[22]):
-        kind, count = extradata[at] & 63, int.from_bytes(extradata[at + 1 : at + 3], "big")
-        at += 3
-        for _ in range(count):
-            length = int.from_bytes(extradata[at : at + 2], "big")
-            if kind in sets:
-                sets[kind].append(extradata[at + 2 : at + 2 + length])
-            at += 2 + length
-    if len(sets[33]) != 1:
-        raise _Unproven
-    plane_bits, order_bits = _h265_sequence(sets[33][0])
-    extra_bits = dict(map(_h265_picture, sets[34]))
-    first, leading_are_lost = True, False
-    before = 0  # the order number that others are relative to
-    orders: list[int] = []
-
-    def order_of(unit: memoryview, kind: int) -> int:
-        """The picture's order number, of the slice that begins it."""
-        nonlocal before
-        bits = _Bits(bytes(unit[2:24]))
-        bits.flag()
-        if 16 <= kind <= 23:
-            bits.flag()
-        bits.bits(extra_bits[bits.golomb()])
+    if not bits.flag():
+        return 0
+    bits.flag()
+    for _ in range(4):
         bits.golomb()
-        bits.bits(plane_bits)
-        size = 1 << order_bits
-        order = 0 if kind in (19, 20) else bits.bits(order_bits)
-        if kind not in (19, 20) and not first:
-            order += before - before % size
-            if order - before >= size // 2:
-                order -= size
-            elif before - order > size // 2:
-                order += size
-        # of the lowest temporal layer, and no leading picture or one that no other leans on
-        if unit[1] & 7 == 1 and not 6 <= kind <= 9 and not (kind < 15 and kind % 2 == 0):
-            before = order
-        return order
+    return bits.golomb()
 
-    def check(packet: memoryview) -> bool:
-        nonlocal first, leading_are_lost
-        if not packet:
-            return _has_no_gap(orders)
+
+class _H265Sequence(NamedTuple):
+    """What a sequence parameter set says about slice headers.
+
+    Attributes:
+        planes: whether each colour plane has slices of its own.
+        order_bits: of slice_pic_order_cnt_lsb.
+        references: sets that slices may name, as differences of picture order counts.
+        long_term: whether slices may name references by themselves, and of how many they may name the index.
+    """
+
+    planes: bool
+    order_bits: int
+    references: list[list[int]]
+    long_term: tuple[bool, int]
+
+
+class _H265:
+    """One picture a packet, all of them to be shown, and every reference has been there."""
+
+    def __init__(self, extradata: bytes) -> None:
+        if extradata[:1] != b"\1":
+            raise _Unproven
+        self._length_size = (extradata[21] & 3) + 1
+        self._parameters = b""
+        self._sequence: _H265Sequence | None = None
+        self._extra_bits: dict[int, int] = {}  # by picture parameter set
+        self._order: int | None = None  # of the last picture that counts for the order of others
+        self._present: set[int] = set()  # orders of pictures that may be referred to
+        self._seen: set[int] = set()  # orders of all pictures since the last IDR picture
+        self._leading_are_lost = False
+        at = 23
+        for _ in range(extradata[22]):
+            count = int.from_bytes(extradata[at + 1 : at + 3], "big")
+            at += 3
+            for _ in range(count):
+                length = int.from_bytes(extradata[at : at + 2], "big")
+                self._set_parameters(extradata[at + 2 : at + 2 + length])
+                at += 2 + length
+
+    def __call__(self, packet: memoryview) -> None:
         pictures = 0
-        for unit in _nal_units(packet, length_size):
+        for unit in _nal_units(packet, self._length_size):
             kind = unit[0] >> 1 & 63
-            if (unit[0] & 1) << 5 | unit[1] >> 3:  # of a layer above the base, which is not decoded
-                continue
-            if kind < 32:
-                if not unit[2] >> 7:  # first_slice_segment_in_pic_flag
-                    continue
+            if kind >= 32:
+                self._set_parameters(bytes(unit))
+            elif not _layer(unit) and unit[2] >> 7:  # first_slice_segment_in_pic_flag
                 pictures += 1
-                if 16 <= kind <= 23:
-                    # broken links, and pictures that discard those before them
-                    if not first and (kind <= 18 or unit[2] & 64):
-                        raise _Unproven
-                    leading_are_lost = first and kind not in (19, 20)
-                elif first or (leading_are_lost and kind in (8, 9)):
-                    raise _Unproven
-                order = order_of(unit, kind)
-                if kind in (19, 20):
-                    _has_no_gap(orders)
-                    orders.clear()
-                orders.append(order)
-                first = False
-            elif kind in (36, 37) or (kind in sets and bytes(unit) not in sets[kind]):  # the end; another sequence
-                raise _Unproven
+                self._check_picture(kind, bytes(unit[:_HEADER]))
         if pictures != 1:
             raise _Unproven
-        return True
 
-    return check
+    def _set_parameters(self, unit: bytes) -> None:
+        kind = unit[0] >> 1 & 63
+        if _layer(unit):
+            return
+        if kind == 33:
+            if not self._parameters:
+                self._parameters, self._sequence = unit, _read_h265_sequence(unit)
+            elif unit != self._parameters:
+                raise _Unproven
+        elif kind == 34:
+            bits = _Bits(unit[2:])
+            number = bits.golomb()
+            bits.golomb()
+            bits.flag()
+            if bits.flag():  # pictures may be marked as not shown
+                raise _Unproven
+            self._extra_bits[number] = bits.bits(3)
+        elif kind in (36, 37):  # end of sequence or bitstream
+            raise _Unproven
+
+    def _check_picture(self, kind: int, unit: bytes) -> None:
+        if self._sequence is None:
+            raise _Unproven
+        is_first, is_idr = self._order is None, kind in (19, 20)
+        bits = _Bits(unit[2:])
+        bits.flag()
+        if 16 <= kind <= 23:
+            discards = bits.flag()
+            if not is_first and (kind <= 18 or discards):  # a broken link, or those not yet shown are not to be
+                raise _Unproven
+            self._leading_are_lost = is_first and not is_idr
+        elif is_first or (self._leading_are_lost and kind in (8, 9)):
+            raise _Unproven
+        extra_bits = self._extra_bits.get(bits.golomb())
+        if extra_bits is None:
+            raise _Unproven
+        bits.bits(extra_bits)
+        bits.golomb()
+        if self._sequence.planes:
+            bits.bits(2)
+        order = 0
+        if is_idr:
+            self._present, self._seen = set(), set()
+        else:
+            lsb = bits.bits(self._sequence.order_bits)
+            order = lsb if self._order is None else _full_order(lsb, self._sequence.order_bits, self._order)
+            references = {order + difference for difference in _read_references(bits, self._sequence)}
+            if not is_first and not references <= self._present:
+                raise _Unproven
+            self._present &= references
+        if order in self._seen:
+            raise _Unproven
+        self._present.add(order)
+        self._seen.add(order)
+        counts = unit[1] & 7 == 1 and (kind > 9 or (kind % 2 == 1 and kind < 6))
+        if counts:
+            self._order = order
 
 
-def _has_no_gap(orders: list[int]) -> bool:
-    ordered = sorted(orders)
-    if len({after - before for before, after in pairwise(ordered)}) > 1:
-        raise _Unproven
-    return True
+def _layer(unit: bytes | memoryview) -> int:
+    """nuh_layer_id of an H.265 unit; only 0, the base, is decoded."""
+    return (unit[0] & 1) << 5 | unit[1] >> 3
 
 
-def _h265_sequence(unit: bytes) -> tuple[int, int]:
-    """Of a sequence parameter set: how many bits a plane's id has in a slice, and an order number."""
+def _read_h265_sequence(unit: bytes) -> _H265Sequence:
     bits = _Bits(unit[2:])
     bits.bits(4)
-    layers = bits.bits(3)
-    bits.bits(1 + 96)
-    present = [(bits.flag(), bits.flag()) for _ in range(layers)]
-    if layers:
-        bits.bits(2 * (8 - layers))
-    for profile, level in present:
-        bits.bits(88 * profile + 8 * level)
+    sub_layers = bits.bits(3)
+    bits.flag()
+    bits.bits(96)  # profile and level
+    present = [(bits.flag(), bits.flag()) for _ in range(sub_layers)]
+    if sub_layers:
+        bits.bits(2 * (8 - sub_layers))
+    for has_profile, has_level in present:
+        bits.bits(88 * has_profile + 8 * has_level)
     bits.golomb()
-    plane_bits = 2 * bits.bits(1) if bits.golomb() == 3 else 0
+    planes = bits.golomb() == 3 and bits.flag()
     bits.golomb()
     bits.golomb()
     if bits.flag():
@@ -415,30 +489,80 @@ def _h265_sequence(unit: bytes) -> tuple[int, int]:
             bits.golomb()
     bits.golomb()
     bits.golomb()
-    return plane_bits, bits.golomb() + 4
+    order_bits = bits.golomb() + 4
+    for _ in range(3 * (sub_layers + 1 if bits.flag() else 1) + 6):
+        bits.golomb()
+    if bits.flag() and bits.flag():
+        _skip_h265_scaling_lists(bits)
+    bits.bits(2)
+    if bits.flag():
+        bits.bits(8)
+        bits.golomb()
+        bits.golomb()
+        bits.flag()
+    references: list[list[int]] = []
+    count = bits.golomb()
+    for index in range(count):
+        references.append(_read_reference_set(bits, references, index, count))
+    names_long_term = bits.flag()
+    return _H265Sequence(planes, order_bits, references, (names_long_term, bits.golomb() if names_long_term else 0))
 
 
-def _h265_picture(unit: bytes) -> tuple[int, int]:
-    """Of a picture parameter set: its id, and how many bits slices have that say nothing yet."""
-    bits = _Bits(unit[2:])
-    number = bits.golomb()
-    bits.golomb()
-    bits.flag()
-    if bits.flag():  # pictures may be marked as not shown
+def _skip_h265_scaling_lists(bits: _Bits) -> None:
+    for size in range(4):
+        for _ in range(0, 6, 3 if size == 3 else 1):
+            if not bits.flag():
+                bits.golomb()
+                continue
+            for _ in range(min(64, 16 << 2 * size) + (size > 1)):
+                bits.golomb()
+
+
+def _read_references(bits: _Bits, sequence: _H265Sequence) -> list[int]:
+    """What a picture refers to, as differences from its order."""
+    known = sequence.references
+    if not bits.flag():
+        references = _read_reference_set(bits, known, len(known), len(known))
+    elif not known:
         raise _Unproven
-    return number, bits.bits(3)
+    else:
+        references = known[bits.bits((len(known) - 1).bit_length())]
+    has_long_term, choices = sequence.long_term
+    if has_long_term and ((choices and bits.golomb()) or bits.golomb()):
+        raise _Unproven
+    return references
+
+
+def _read_reference_set(bits: _Bits, known: list[list[int]], index: int, count: int) -> list[int]:
+    """A short-term reference picture set (7.3.7, 7.4.8): the nearest before the picture first, then those after it."""
+    if not (index and bits.flag()):
+        before, after = bits.golomb(), bits.golomb()
+        if max(before, after) > 16:
+            raise _Unproven
+        differences = []
+        for amount, sign in ((before, -1), (after, 1)):
+            difference = 0
+            for _ in range(amount):
+                difference += sign * (bits.golomb() + 1)
+                bits.flag()
+                differences.append(difference)
+        return differences
+    base = known[index - 1 - (bits.golomb() if index == count else 0)]
+    sign = bits.flag()
+    shift = (bits.golomb() + 1) * (-1 if sign else 1)
+    kept = [difference + shift for difference in (*base, 0) if bits.flag() or bits.flag()]
+    return sorted((d for d in kept if d < 0), reverse=True) + sorted(d for d in kept if d > 0)
 
 
 def _vp8(extradata: bytes) -> PacketCheck:
     """Every packet shows a frame, and the first is a key frame."""
     first = True
 
-    def check(packet: memoryview) -> bool:
+    def check(packet: memoryview) -> None:
         nonlocal first
-        if packet and (not packet[0] & 0x10 or (first and packet[0] & 1)):
+        if not packet[0] & 0x10 or (first and packet[0] & 1):
             raise _Unproven
         first = False
-        return True
 
     return check
 
@@ -447,17 +571,17 @@ def _vp9(extradata: bytes) -> PacketCheck:
     """Every packet, which may be a superframe, shows one frame, and the first is a key frame."""
     first = True
 
-    def check(packet: memoryview) -> bool:
+    def check(packet: memoryview) -> None:
         nonlocal first
-        if not packet:
-            return True
         shown = 0
         for start in _vp9_frames(packet):
-            bits = _Bits(bytes(packet[start : start + 2]))
+            bits = _Bits(bytes(packet[start : start + 2]), has_escapes=False)
             bits.bits(2)
             if bits.flag() + 2 * bits.flag() == 3:
                 bits.flag()
             if bits.flag():  # show_existing_frame
+                if first:
+                    raise _Unproven
                 shown += 1
                 continue
             if bits.flag() and first:
@@ -466,7 +590,6 @@ def _vp9(extradata: bytes) -> PacketCheck:
             first = False
         if shown != 1:
             raise _Unproven
-        return True
 
     return check
 
@@ -487,14 +610,30 @@ def _vp9_frames(packet: memoryview) -> list[int]:
     return starts
 
 
-def _av1(extradata: bytes) -> PacketCheck:
-    """Every temporal unit shows one frame, of one layer, and the first is a key frame."""
-    first = True
+class _Av1Sequence(NamedTuple):
+    """What a sequence header says about frame headers.
 
-    def check(packet: memoryview) -> bool:
-        nonlocal first
-        if not packet:
-            return True
+    Attributes:
+        screen_content: seq_force_screen_content_tools, 2 where frames say it themselves.
+        integer_motion: seq_force_integer_mv, likewise.
+        order_bits: of order_hint.
+    """
+
+    screen_content: int
+    integer_motion: int
+    order_bits: int
+
+
+class _Av1:
+    """Every temporal unit shows one frame, of one layer: the first a key frame, the others next in the order shown."""
+
+    def __init__(self, extradata: bytes) -> None:
+        self._header = b""
+        self._sequence: _Av1Sequence | None = None
+        self._slots: list[int | None] = [None] * 8  # orders of the frames that are kept
+        self._order: int | None = None  # of the last frame shown
+
+    def __call__(self, packet: memoryview) -> None:
         at, shown = 0, 0
         while at < len(packet):
             header = packet[at]
@@ -512,25 +651,100 @@ def _av1(extradata: bytes) -> PacketCheck:
                     shift += 7
                     if byte < 128:
                         break
-            if kind == 1 and packet[at] & 0x18:  # a still picture
-                raise _Unproven
-            if kind in (3, 6):
-                if first and packet[at] & 0xE0:  # show_existing_frame, frame_type
+            unit = bytes(packet[at : at + size])
+            if kind == 1:
+                if self._header not in (b"", unit):
                     raise _Unproven
-                first = False
-                shown += bool(packet[at] & 0x80 or packet[at] & 0x10)  # show_existing_frame, show_frame
+                self._header, self._sequence = unit, _read_av1_sequence(unit)
+            elif kind in (3, 6):
+                shown += self._shows_frame(unit[:_HEADER])
             at += size
         if shown != 1 or at != len(packet):
             raise _Unproven
-        return True
 
-    return check
+    def _shows_frame(self, unit: bytes) -> bool:
+        if self._sequence is None:
+            raise _Unproven
+        screen_content, integer_motion, order_bits = self._sequence
+        bits = _Bits(unit, has_escapes=False)
+        if bits.flag():  # show_existing_frame
+            self._show(self._slots[bits.bits(3)])
+            return True
+        kind, is_shown = bits.bits(2), bits.flag()
+        is_restart = kind == 0 and is_shown  # a key frame
+        if not is_shown:
+            bits.flag()
+            if kind == 0:  # a key frame to be shown later
+                raise _Unproven
+        if self._order is None and not is_restart:
+            raise _Unproven
+        is_resilient = kind == 3 or is_restart or bits.flag()
+        bits.flag()
+        if (bits.flag() if screen_content == 2 else screen_content) and integer_motion == 2:
+            bits.flag()
+        if kind != 3:
+            bits.flag()
+        order = bits.bits(order_bits)
+        if kind in (1, 3) and not is_resilient:
+            bits.bits(3)
+        refreshed = 255 if kind == 3 or is_restart else bits.bits(8)
+        if is_restart:
+            self._order = order
+        elif is_shown:
+            self._show(order)
+        self._slots = [order if refreshed >> slot & 1 else kept for slot, kept in enumerate(self._slots)]
+        return is_shown
+
+    def _show(self, order: int | None) -> None:
+        assert self._sequence is not None
+        if self._order is None or order != (self._order + 1) % (1 << self._sequence.order_bits):
+            raise _Unproven
+        self._order = order
+
+
+def _read_av1_sequence(unit: bytes) -> _Av1Sequence:
+    bits = _Bits(unit, has_escapes=False)
+    bits.bits(3)
+    if bits.bits(2):  # a still picture
+        raise _Unproven
+    if bits.flag():  # timing
+        bits.bits(64)
+        if bits.flag():
+            bits.golomb()
+        if bits.flag():  # a decoder model, which makes headers longer
+            raise _Unproven
+    has_delays = bits.flag()
+    for _ in range(bits.bits(5) + 1):
+        bits.bits(12)
+        if bits.bits(5) > 7:
+            bits.flag()
+        if has_delays and bits.flag():
+            bits.bits(4)
+    width_bits, height_bits = bits.bits(4) + 1, bits.bits(4) + 1
+    bits.bits(width_bits + height_bits)
+    if bits.flag():  # frames have numbers
+        raise _Unproven
+    bits.bits(7)
+    has_order = bits.flag()
+    if not has_order:
+        raise _Unproven
+    bits.bits(2)
+    screen_content = 2 if bits.flag() else bits.bits(1)
+    integer_motion = 2
+    if screen_content and not bits.flag():
+        integer_motion = bits.bits(1)
+    return _Av1Sequence(screen_content, integer_motion, bits.bits(3) + 1)
 
 
 _CHECKS: dict[str, Callable[[bytes], PacketCheck]] = {
-    "h264": _h264,
-    "hevc": _h265,
+    "h264": _H264,
+    "hevc": _H265,
     "vp8": _vp8,
+    "libvpx": _vp8,
     "vp9": _vp9,
-    "av1": _av1,
+    "libvpx-vp9": _vp9,
+    "av1": _Av1,
+    "libdav1d": _Av1,
+    "libaom-av1": _Av1,
 }
+"""By the name of FFmpeg's decoder."""

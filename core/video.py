@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -95,9 +96,12 @@ class Footage:
         frame_step: int,
         progress: Callable[[int, int | None, str], None] | None = None,
     ) -> None:
-        folder = path if path.is_dir() else path.parent
-        names = list(find_files(folder, VIDEO_EXTENSIONS)) if path.is_dir() else [path.name]
-        if not names or not path.exists():
+        folder, names = path, []
+        if path.is_dir():
+            names = list(find_files(path, VIDEO_EXTENSIONS))
+        elif path.exists() and path.suffix.lower() in VIDEO_EXTENSIONS:
+            folder, names = path.parent, [path.name]
+        if not names:
             raise UsageError(f"--videos: no video ({', '.join(sorted(VIDEO_EXTENSIONS))}) in {path}")
         self.findings: list[Finding] = []
         self.videos: list[Video] = []
@@ -120,7 +124,7 @@ class Footage:
         self._folder = folder
         self._by_base: dict[str, list[str]] = {}
         for name in names:
-            base = name.rpartition("/")[2]
+            base = _composed(name.rpartition("/")[2])
             for key in {base, os.path.splitext(base)[0]}:
                 self._by_base.setdefault(key, []).append(name)
 
@@ -186,22 +190,24 @@ class Footage:
             return Finding("error", "frame-unnamed", image.file_name, text)
 
     def _find(self, wanted: str) -> str | Finding:
-        """The video that labels call so: by its path, or by the end of it, with or without extension."""
-        wanted = wanted.replace("\\", "/").removeprefix("./")
+        """The video that labels call so: by its path, or by the end of it, with or without extension; of several, that
+        which shares most of the path."""
+        wanted = _composed(wanted.replace("\\", "/").removeprefix("./"))
         base = wanted.rpartition("/")[2]
         candidates = []
         for name in self._by_base.get(base, ()):
-            known = name if base == name.rpartition("/")[2] else os.path.splitext(name)[0]
+            path = _composed(name)
+            known = path if base == path.rpartition("/")[2] else os.path.splitext(path)[0]
             if f"/{known}".endswith(f"/{wanted}") or f"/{wanted}".endswith(f"/{known}"):
-                candidates.append((known == wanted, len(known) if len(known) < len(wanted) else 0, name))
+                candidates.append((known == wanted, min(len(known), len(wanted)), known == path, name))
         candidates.sort(reverse=True)
         if not candidates:
             text = f"there is no video {wanted!r} in {self._folder}"
             return Finding("error", "video-missing", "", text)
-        if len(candidates) > 1 and candidates[0][:2] == candidates[1][:2]:
-            names = ", ".join(sorted(name for *_, name in candidates[:3]))
+        if len(candidates) > 1 and candidates[0][:3] == candidates[1][:3]:
+            names = ", ".join(sorted(name for *rank, name in candidates if tuple(rank) == candidates[0][:3])[:3])
             return Finding("error", "video-ambiguous", "", f"the video {wanted!r} may be any of {names}")
-        return candidates[0][2]
+        return candidates[0][-1]
 
     def _beyond(self, image: Image, frame: VideoFrame, index: int, video: Video) -> Finding:
         text = f"frame {frame.number} of {video.name}"
@@ -214,6 +220,11 @@ class Footage:
         elif index == video.frames and self._first_frame == 0:
             text += ", and the first is number 0; is --first-frame 1 meant?"
         return Finding("error", "frame-beyond-video", image.file_name, text)
+
+
+def _composed(name: str) -> str:
+    """A name as most systems write it: macOS stores an ä as an a and two dots."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def _try_count(path: str) -> FrameCount | ExportError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -44,7 +44,7 @@ def picture(index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 def write_video(
     path: Path,
     codec: str,
-    options: dict[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
     *,
     frames: int = FRAMES,
     times: Sequence[int] | None = None,
@@ -75,7 +75,7 @@ def write_video(
     path.parent.mkdir(parents=True, exist_ok=True)
     format = format or FORMATS.get(path.suffix.lower())
     with av.open(str(path), "w", format=format, options=mux or {}) as container:
-        made = [container.add_stream(codec, rate=rate) for _ in range(streams)]
+        made: list[Any] = [container.add_stream(codec, rate=rate) for _ in range(streams)]
         for stream in made:
             stream.width = stream.height = SIZE
             stream.pix_fmt = pixels
@@ -96,7 +96,7 @@ def write_video(
 def copy_packets(
     source: Path,
     path: Path,
-    choose: Callable[[list[av.Packet]], Sequence[av.Packet]] = list,
+    choose: Callable[[list[Any]], Sequence[Any]] = list,
     *,
     times: Callable[[int, int], tuple[int, int]] = lambda dts, pts: (dts, pts),
     mux: dict[str, str] | None = None,
@@ -111,9 +111,9 @@ def copy_packets(
         packets = [packet for packet in given.demux(stream) if packet.size]
         decoding = [packet.dts for packet in packets]
         chosen = list(choose(packets))
-        is_ordered = all(a.dts is not None and b.dts is not None and a.dts < b.dts for a, b in pairwise(chosen))
+        is_ordered = all((a.dts or 0) < (b.dts or 0) for a, b in pairwise(chosen))
         with av.open(str(path), "w", format=format or FORMATS.get(path.suffix.lower()), options=mux or {}) as container:
-            out = container.add_stream_from_template(stream)
+            out = container.add_stream_from_template(stream, opaque=True)
             for place, packet in enumerate(chosen):
                 dts = packet.dts if is_ordered else decoding[place]
                 assert dts is not None
