@@ -29,6 +29,7 @@ class Adapter(ABC):
         task: the task type wanted, one of `get_tasks()`; set before the first of the three verbs is called. An
             adapter that holds several may read only the columns that this one needs.
         first_frame: number that the format gives the first frame of a video, in `Image.frame`.
+        has_sizes: whether the labels come with the sizes of their images; if not, boxes are not cut at its edges.
         as_frames: whether the images wanted are frames of videos; set before anything is read. An adapter whose
             export names frames fills in `Image.frame` in any case; files of images need not exist then, and
             `Image.size` tells `get_labels` the size.
@@ -37,6 +38,7 @@ class Adapter(ABC):
 
     tasks: ClassVar[tuple[TaskType, ...]]
     first_frame: ClassVar[int] = 0
+    has_sizes: ClassVar[bool] = True
     as_frames: bool = False
     task: TaskType
     findings: list[Finding]

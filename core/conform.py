@@ -5,6 +5,7 @@ The rules are those of Lightly's prediction format; docs/repairs.md lists every 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,11 +40,13 @@ class Target:
         task: the task type wanted.
         plan: the schema's categories.
         score: the score of objects that have none.
+        has_sizes: whether the sizes of images are known.
     """
 
     task: TaskType
     plan: CategoryPlan
     score: float = 1.0
+    has_sizes: bool = True
 
 
 def conform(annotations: Annotations, target: Target) -> Annotations | None:
@@ -61,7 +64,7 @@ def conform(annotations: Annotations, target: Target) -> Annotations | None:
     annotations = _with_known_categories(annotations, target.plan)
     if task is TaskType.CLASSIFICATION:
         return _conform_classification(annotations, target)
-    size = _checked_size(annotations)
+    size = _checked_size(annotations) if target.has_sizes or annotations.size is not None else None
     if task is TaskType.SEMANTIC_SEGMENTATION or task is TaskType.INSTANCE_SEGMENTATION:
         annotations = _conform_masks(annotations, size)
     if task is TaskType.KEYPOINT_DETECTION:
@@ -140,13 +143,13 @@ def _checked_size(annotations: Annotations) -> tuple[int, int]:
     return width, height
 
 
-def _conform_boxes(annotations: Annotations, size: tuple[int, int], needed: bool) -> Annotations:
+def _conform_boxes(annotations: Annotations, size: tuple[int, int] | None, needed: bool) -> Annotations:
     """x, y >= 0, width, height >= 1, within the image."""
     if annotations.boxes is None:
         if not needed or not len(annotations):
             return annotations
         annotations.boxes = _boxes_of_shapes(annotations)
-    width, height = size
+    width, height = size or (math.inf, math.inf)
     boxes = annotations.boxes
     if _are_sound(boxes, width, height):
         return annotations
@@ -200,7 +203,7 @@ def _conform_boxes(annotations: Annotations, size: tuple[int, int], needed: bool
     return _without(annotations, bad) if bad.any() else annotations
 
 
-def _are_sound(boxes: Floats, width: int, height: int) -> bool:
+def _are_sound(boxes: Floats, width: float, height: float) -> bool:
     """Whether no box needs repair. A loop: images have few boxes, and a numpy call takes as long as ten rounds."""
     right, bottom = width + EDGE_TOLERANCE, height + EDGE_TOLERANCE
     for x, y, w, h in boxes.tolist():
@@ -220,9 +223,8 @@ def _boxes_of_shapes(annotations: Annotations) -> Floats:
     raise ExportError("the adapter gives neither boxes nor masks nor keypoints", code="no-boxes")
 
 
-def _conform_masks(annotations: Annotations, size: tuple[int, int]) -> Annotations:
+def _conform_masks(annotations: Annotations, size: tuple[int, int] | None) -> Annotations:
     """As large as the image, and not empty."""
-    width, height = size
     masks = annotations.masks
     if masks is None:
         if len(annotations):
@@ -230,6 +232,7 @@ def _conform_masks(annotations: Annotations, size: tuple[int, int]) -> Annotatio
         return annotations
     if not masks:
         return annotations
+    width, height = size or (masks[0].width, masks[0].height)
     other = np.array([(mask.height, mask.width) != (height, width) for mask in masks])
     if other.any():
         _report(

@@ -221,7 +221,7 @@ def convert(
     task_name = f"{short_name(name)}_{wanted}" if task_name is None else task_name
     kept = classes if classes is None or isinstance(classes, Mapping) else {name: name for name in classes}
     plan = plan_categories(list(adapter.get_categories()), kept, keep_category_ids)
-    target = Target(wanted, plan, score)
+    target = Target(wanted, plan, score, adapter.has_sizes)
     fingerprint = _fingerprint(version("labelferry"), adapter, target, image_prefix)
     if fingerprint is None and workers != 1:
         if workers is not None:
