@@ -24,6 +24,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
 from labelferry.adapter import Adapter
+from labelferry.detect import Match, Probe, json_files
 from labelferry.errors import ExportError
 from labelferry.images import image_size, read_label_map
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
@@ -199,6 +200,33 @@ class Coco(Adapter):
         self._is_results = False
         self._lacks_boxes = False
         self._export: _Export | None = None
+
+    @classmethod
+    def detect(cls, probe: Probe) -> Iterator[Match]:
+        datasets, results = [], []
+        for path in json_files(probe):
+            head = probe.head(path)
+            if head.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"[":
+                if b'"image_id"' in head and b'"category_id"' in head:
+                    results.append(path)
+            elif b'"file_names"' not in head:
+                keys = sum(key in head for key in (b'"images"', b'"annotations"', b'"categories"'))
+                if keys >= 2 and (b'"file_name"' in head or b'"image_id"' in head):
+                    datasets.append(path)
+        for path in datasets:
+            images: int | None = None
+            tasks = _tasks_seen(probe.head(path))
+            if probe.is_small(path):
+                adapter = cls(path)
+                images, tasks = adapter.count_images(), adapter.get_tasks()
+            kind = "panoptic" if b'"segments_info"' in probe.head(path) else "annotations"
+            yield Match(path, f"COCO {kind}", tasks, images)
+        for path in results:
+            options = {"dataset": datasets[0] if len(datasets) == 1 else Path("INSTANCES.json")}
+            question = "results speak of the images and categories of a COCO file: which? (--dataset)"
+            is_known = len(datasets) == 1
+            tasks = _tasks_seen(probe.head(path))
+            yield Match(path, "COCO results", tasks, None, True, options, "" if is_known else question)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_export": None}
@@ -419,6 +447,16 @@ def _frame_of(image: _Image, videos: dict[bytes, str]) -> VideoFrame | None:
         number = None
     video = videos.get(bytes(image.video_id))
     return None if video is None or number is None else VideoFrame(video, number)
+
+
+def _tasks_seen(content: bytes) -> tuple[TaskType, ...]:
+    """What a sample of a file shows that it holds."""
+    tasks: tuple[TaskType, ...] = (TaskType.OBJECT_DETECTION,)
+    if re.search(rb'"segmentation":\s*(\[\s*\[|\{)|"segments_info"', content):
+        tasks = (TaskType.INSTANCE_SEGMENTATION, *tasks)
+    if re.search(rb'"keypoints":\s*\[\s*[-\d]', content):
+        tasks = (TaskType.KEYPOINT_DETECTION, *tasks)
+    return tasks
 
 
 class _Faults:

@@ -18,7 +18,9 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from labelferry.adapter import Adapter
+from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError, UsageError
+from labelferry.images import IMAGE_EXTENSIONS
 from labelferry.model import Annotations, Category, Finding, Image, TaskType
 from labelferry.registry import register
 from labelferry.text import read_names
@@ -80,6 +82,24 @@ class Csv(Adapter):
         self.images = images
         self._columns: _Columns | None = None
         self._ids: dict[str, int] = {}
+
+    @classmethod
+    def detect(cls, probe: Probe) -> Iterator[Match]:
+        paths = [probe.path] if probe.path.suffix.lower() in (".csv", ".tsv") else []
+        if probe.is_dir:
+            names, _ = probe.files(probe.path, frozenset((".csv", ".tsv")), depth=0)
+            paths = [probe.path / name for name in names[:20]]
+        for path in paths:
+            try:
+                columns = cls(path)._read_header()
+            except (ExportError, UsageError):
+                continue
+            first = next((row for row, _ in cls(path)._rows()), ())
+            if len(first) <= columns.file or Path(first[columns.file]).suffix.lower() not in IMAGE_EXTENSIONS:
+                continue
+            images = sum(1 for _ in cls(path)._rows()) if probe.is_small(path) else None
+            what = "classes" if columns.label is not None else "probabilities"
+            yield Match(path, f"a CSV of {what}", cls.tasks, images)
 
     def get_categories(self) -> list[Category]:
         columns = self._read_header()

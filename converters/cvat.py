@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelferry.adapter import Adapter
+from labelferry.detect import HEAD, Match, Probe
 from labelferry.errors import ExportError
 from labelferry.images import MAX_IMAGE_PIXELS, VIDEO_EXTENSIONS, find_files
 from labelferry.interpolation import interpolate_angle, interpolate_polygon, interpolate_polyline
@@ -294,19 +295,26 @@ class Cvat(Adapter):
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_files": None}
 
+    @classmethod
+    def detect(cls, probe: Probe) -> Iterator[Match]:
+        paths = [probe.path] if probe.path.suffix.lower() == ".xml" else []
+        if probe.is_dir:
+            paths = [probe.path / name for name in probe.files(probe.path, frozenset((".xml",)), depth=1)[0][:50]]
+        for path in paths:
+            head = probe.head(path)
+            if b"<annotations" not in head[:HEAD] or b"<meta>" not in head[:HEAD]:
+                continue
+            kinds = {kind for kind in _VALUES if f"<{kind} ".encode() in head}
+            images = None
+            if probe.is_small(path):
+                file = _File(str(path))
+                kinds = file.kinds
+                images = len(file.images) or sum(len(task.frames or ()) for task in file.tasks.values())
+            kind = "video" if b"<track" in head else "images"
+            yield Match(path, f"CVAT for {kind}", _tasks_of(kinds), images or None)
+
     def get_tasks(self) -> tuple[TaskType, ...]:
-        kinds = set[str]().union(*(file.kinds for file in self._read()))
-        tasks = [
-            task
-            for task, of in (
-                (TaskType.KEYPOINT_DETECTION, _KEYPOINTS),
-                (TaskType.INSTANCE_SEGMENTATION, _AREAS),
-                (TaskType.OBJECT_DETECTION, _OBJECTS),
-                (TaskType.CLASSIFICATION, frozenset(("tag",))),
-            )
-            if kinds & of
-        ]
-        return tuple(tasks) or (TaskType.OBJECT_DETECTION,)
+        return _tasks_of(set[str]().union(*(file.kinds for file in self._read())))
 
     def get_categories(self) -> list[Category]:
         self._read()
@@ -414,6 +422,21 @@ class Cvat(Adapter):
                 labels = {name: Category(i, name) for i, name in enumerate(sorted(found))}
             self._categories = labels
         return self._files
+
+
+def _tasks_of(kinds: set[str]) -> tuple[TaskType, ...]:
+    """What shapes of these kinds hold."""
+    tasks = [
+        task
+        for task, of in (
+            (TaskType.KEYPOINT_DETECTION, _KEYPOINTS),
+            (TaskType.INSTANCE_SEGMENTATION, _AREAS),
+            (TaskType.OBJECT_DETECTION, _OBJECTS),
+            (TaskType.CLASSIFICATION, frozenset(("tag",))),
+        )
+        if kinds & of
+    ]
+    return tuple(tasks) or (TaskType.OBJECT_DETECTION,)
 
 
 class _Reader:

@@ -16,6 +16,7 @@ from typing import Annotated
 import numpy as np
 
 from labelferry.adapter import Adapter
+from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError
 from labelferry.images import IMAGE_EXTENSIONS, find_files
 from labelferry.model import Annotations, Category, Finding, Image, TaskType
@@ -23,6 +24,22 @@ from labelferry.registry import register
 from labelferry.text import read_names
 
 SPLITS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
+
+
+_NO_CLASSES = frozenset(
+    (
+        "images",
+        "labels",
+        "masks",
+        "annotations",
+        "jpegimages",
+        "segmentationclass",
+        "segmentationobject",
+        "videos",
+        "img1",
+    )
+)
+"""Folders of other formats, which are no classes."""
 
 
 @register("imagefolder")
@@ -49,6 +66,25 @@ class ImageFolder(Adapter):
         self.splits = splits
         self.labels = labels
         self._ids: dict[str, int] = {}
+
+    @classmethod
+    def detect(cls, probe: Probe) -> Iterator[Match]:
+        if not probe.is_dir:
+            return
+        _, tops, _ = probe.listing(probe.path)
+        are_splits = bool(tops) and SPLITS.issuperset(map(str.lower, tops))
+        classes, images, exact = set[str](), 0, True
+        for top in tops if are_splits else [""]:
+            for name in probe.listing(probe.path / top)[1]:
+                found = probe.listing(probe.path / top / name)[0]
+                own = [file for file in found if os.path.splitext(file)[1].lower() in IMAGE_EXTENSIONS]
+                if not own or len(own) < len(found) or name.lower() in _NO_CLASSES:
+                    return
+                classes.add(name)
+                below, whole = probe.files(probe.path / top / name, IMAGE_EXTENSIONS)
+                images, exact = images + len(below), exact and whole
+        if len(classes) > 1:
+            yield Match(probe.path, f"a folder for each of {len(classes)} classes", cls.tasks, images, exact)
 
     def get_categories(self) -> list[Category]:
         if self.labels is not None:

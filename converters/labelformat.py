@@ -20,6 +20,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 
 from labelferry.adapter import Adapter
+from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError, LabelferryError, UsageError
 from labelferry.model import Annotations, Category, Finding, Image, TaskType, VideoFrame
 from labelferry.registry import register
@@ -83,6 +84,22 @@ class Labelformat(Adapter):
             raise UsageError(f"{type(labels).__name__} is no labelformat input of boxes or masks")
         adapter.__dict__["_held"] = (known[0],)
         return adapter
+
+    @classmethod
+    def detect(cls, probe: Probe) -> Iterator[Match]:
+        boxes = (TaskType.OBJECT_DETECTION,)
+        question = "which classes are there? (--category-names)"
+        if probe.path.suffix.lower() == ".ndjson" and b'"data_row"' in probe.head(probe.path):
+            options = {"variant": "labelformat:labelbox", "category_names": "CLASS,CLASS"}
+            yield Match(probe.path, "Labelbox export", boxes, None, True, options, question)
+        if probe.is_dir:
+            names, whole = probe.files(probe.path, frozenset((".txt",)), depth=0)
+            lines = [line.split() for name in names[:5] for line in probe.head(probe.path / name).splitlines()]
+            if lines and all(
+                len(line) in (15, 16) and _is_number(line[4]) and not _is_number(line[0]) for line in lines
+            ):
+                options = {"variant": "labelformat:kitti", "category_names": "CLASS,CLASS"}
+                yield Match(probe.path, "KITTI boxes", boxes, len(names), whole, options, question)
 
     @classmethod
     def variants(cls) -> Iterable[str]:
@@ -211,6 +228,14 @@ def _masks(
             text = "the object has no segmentation; left out"
             findings.append(Finding("repair", "segmentation-missing", f"{name}, object {i + 1}", text))
     return masks
+
+
+def _is_number(word: bytes) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 @contextmanager

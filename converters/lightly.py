@@ -19,6 +19,7 @@ import orjson
 from msgspec import Struct
 
 from labelferry.adapter import Adapter
+from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError, UsageError
 from labelferry.images import find_files, image_size
 from labelferry.lightly import SCHEMA, TASKS, prediction_path
@@ -100,6 +101,17 @@ class Lightly(Adapter):
         self.images = images
         self._tasks: list[_Task] | None = None
         self._categories: list[Category] = []
+
+    @classmethod
+    def detect(cls, probe: Probe) -> Iterator[Match]:
+        root = next((p for p in (probe.path / ".lightly/predictions", probe.path) if (p / TASKS).is_file()), None)
+        names = read_json(root / TASKS) if root else [None] if (probe.path / SCHEMA).is_file() else []
+        for name in names:
+            folder = root / name if root and name else probe.path
+            kind = TaskType(read_json(folder / SCHEMA)["task_type"])
+            files, whole = probe.files(folder, _JSON, depth=8, known=True)
+            options = {"source_task": name} if len(names) > 1 else {}
+            yield Match(probe.path, f"Lightly predictions {folder.name!r}", (kind,), len(files) - 1, whole, options)
 
     def get_tasks(self) -> tuple[TaskType, ...]:
         return (self._read()[0].type,)

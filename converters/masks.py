@@ -20,6 +20,7 @@ from typing import Literal as OneOf
 import numpy as np
 
 from labelferry.adapter import Adapter
+from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError, UsageError
 from labelferry.images import (
     IMAGE_EXTENSIONS,
@@ -70,6 +71,18 @@ Segments = list[tuple[int, int, RunLengthMask]]
 """Value, category id and mask."""
 
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+
+
+_LABEL_FILES = (
+    "labelmap.txt",
+    "label_colors.txt",
+    "classes.txt",
+    "names.txt",
+    "labels.txt",
+    "classes.json",
+    "classes.yaml",
+)
+"""What files of the classes of masks are called."""
 
 
 @register("masks")
@@ -128,6 +141,51 @@ class Masks(Adapter):
         self._by_value: dict[int, int | None] = {}
         """The category of each value or packed colour; None for what is no class."""
         self._by_colour = False
+
+    @classmethod
+    def detect(cls, probe: Probe) -> Iterator[Match]:
+        if not probe.is_dir or "SegmentationClass" in probe.listing(probe.path)[1]:
+            return
+        names, whole = probe.files(probe.path, frozenset((".png", ".bmp", ".tif", ".tiff")))
+        if not names:
+            return
+        endings = ("_gtFine_labelIds", "_gtFine_instanceIds", "_labelIds", "_instanceIds", "_mask", "_seg", "_label")
+        stems = [os.path.splitext(name)[0] for name in names]
+        suffix = next((ending for ending in endings if any(stem.endswith(ending) for stem in stems)), "")
+        masks = [name for name, stem in zip(names, stems, strict=True) if stem.endswith(suffix)]
+        labels = next(
+            (
+                p
+                for folder in (probe.path, probe.path.parent)
+                for file in _LABEL_FILES
+                if (p := folder / file).is_file()
+            ),
+            None,
+        )
+        values: set[int] = set()
+        for name in masks[:4]:
+            found, are_colours = read_label_map(probe.path / name)
+            values |= set(np.unique(found[:: max(1, found.shape[0] // 200)]).tolist())
+            has_colours = labels is not None and labels.name in ("labelmap.txt", "label_colors.txt")
+            if len(values) > 128 or (are_colours and not has_colours):  # a photo
+                return
+        options: dict[str, Any] = {"suffix": suffix} if suffix else {}
+        is_cityscapes = suffix.endswith("Ids")
+        question = ""
+        if not is_cityscapes:
+            options["labels"] = labels or Path("CLASSES.txt")
+            question = "" if labels else "which classes do the values stand for? (--labels)"
+        if values <= {0, 255} and 255 in values:
+            question = "the masks hold only 0 and 255: binary masks of one object or class each? (--pattern)"
+        tasks: tuple[TaskType, ...] = (TaskType.SEMANTIC_SEGMENTATION,)
+        kind = "Cityscapes masks" if is_cityscapes else f"label maps of {len(values)} values in a sample"
+        if suffix.endswith("instanceIds"):
+            tasks = (TaskType.INSTANCE_SEGMENTATION, *tasks)
+        if folder := next(
+            (f for f in ("images", "leftImg8bit", "JPEGImages") if (probe.path.parent / f).is_dir()), None
+        ):
+            options["images"] = probe.path.parent / folder
+        yield Match(probe.path, kind, tasks, len(masks), whole, options, question)
 
     def get_tasks(self) -> tuple[TaskType, ...]:
         kind = self._found_kind()

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelferry.adapter import Adapter
+from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError, UsageError
 from labelferry.images import IMAGE_EXTENSIONS, find_files, image_size
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
@@ -119,6 +120,31 @@ class Mot(Adapter):
         self.one_based = one_based
         self._sequences: list[_Sequence] | None = None
         self._count = 0
+
+    @classmethod
+    def detect(cls, probe: Probe) -> Iterator[Match]:
+        if not probe.is_dir:
+            return
+        below = [f"{probe.path}/{name}" for name in probe.listing(probe.path)[1]]
+        if not probe.shallow:
+            below += [f"{folder}/{name}" for folder in below for name in probe.listing(folder)[1]]
+        kinds = {folder: set(probe.listing(folder)[1]) & {"gt", "det"} for folder in (str(probe.path), *below)}
+        folders = [
+            folder
+            for folder, held in kinds.items()
+            if any(f"{k}.txt" in probe.listing(f"{folder}/{k}")[0] for k in held)
+        ]
+        names = [name for name in probe.listing(probe.path)[0] if name.lower().endswith(".txt")]
+        if not folders:
+            head = probe.head(probe.path / names[0]) if names else b""
+            if re.match(rb"\s*\d+,\s*-?\d+(,\s*-?[\d.]+){5,8}\s", head):
+                yield Match(probe.path, "MOTChallenge results", cls.tasks)
+            return
+        lengths = [_info(folder).length for folder in folders]
+        images = sum(length for length in lengths if length)
+        has_truth = any("gt" in kinds[folder] for folder in folders)
+        kind = "ground truth" if has_truth else "detections"
+        yield Match(probe.path, f"MOTChallenge {kind}", cls.tasks, images or None, all(lengths))
 
     def get_categories(self) -> list[Category]:
         sequences = self._find()

@@ -20,6 +20,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from labelferry.adapter import Adapter
+from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError
 from labelferry.images import IMAGE_EXTENSIONS, find_files, image_size, packed_colour, read_label_map, read_palette
 from labelferry.label_colours import read_label_colours, voc_colour
@@ -98,6 +99,33 @@ class Voc(Adapter):
         self._found: _Folders | None = None
         self._ids: dict[str, int] = {}
         self._colours: dict[int, str] | None = None  # packed colour -> class, of a labelmap.txt
+
+    @classmethod
+    def detect(cls, probe: Probe) -> Iterator[Match]:
+        if not probe.is_dir:
+            return
+        _, folders, _ = probe.listing(probe.path)
+        folder = probe.path / "Annotations" if "Annotations" in folders else probe.path
+        names, whole = probe.files(folder, frozenset((".xml",)), depth=1)
+        sample = [probe.head(folder / name) for name in names[:5]]
+        has_xml = any(b"<annotation>" in head and b"<annotations" not in head for head in sample)
+        tasks = []
+        if "SegmentationClass" in folders:
+            tasks = [TaskType.SEMANTIC_SEGMENTATION]
+            if "SegmentationObject" in folders:
+                tasks.insert(0, TaskType.INSTANCE_SEGMENTATION)
+            if not has_xml:
+                names, whole = probe.files(probe.path / "SegmentationClass", frozenset((".png",)))
+        if has_xml:
+            tasks.append(TaskType.OBJECT_DETECTION)
+        if tasks:
+            what = "boxes" if not tasks[:-1] and has_xml else "masks and boxes" if has_xml else "masks"
+            question = (
+                "in VOC itself far fewer images have masks than boxes (--task object-detection)"
+                if has_xml and tasks[1:]
+                else ""
+            )
+            yield Match(probe.path, f"Pascal VOC {what}", tuple(tasks), len(names), whole, {}, question)
 
     def get_tasks(self) -> tuple[TaskType, ...]:
         folders = self._folders()
@@ -292,6 +320,8 @@ class Voc(Adapter):
             if not lines or ":" not in lines[0]:
                 names = read_names(labels)
                 return [name for name in names if name != BACKGROUND]
+            if all(not line.split(":")[1].strip() for line in lines):  # Datumaro's, of boxes, has names alone
+                return [name for line in lines if (name := line.split(":")[0].strip()) != BACKGROUND]
             colours = read_label_colours(labels)
             self._colours = {packed_colour(colour): "" if name == BACKGROUND else name for name, colour in colours}
             return [name for name, _ in colours if name != BACKGROUND]

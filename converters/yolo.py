@@ -26,6 +26,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from labelferry.adapter import Adapter
+from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError
 from labelferry.images import IMAGE_EXTENSIONS, find_files, image_size
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
@@ -110,6 +111,41 @@ class Yolo(Adapter):
         self.vid_stride = vid_stride
         self._export: _Export | None = None
         self._has_polygons: bool | None = None
+
+    @classmethod
+    def detect(cls, probe: Probe) -> Iterator[Match]:
+        if not probe.is_dir and probe.path.suffix.lower() not in (".yaml", ".yml", ".data", ".txt", ".names"):
+            return
+        adapter = cls(probe.path)
+        entry = adapter._entry()
+        export = adapter._read()
+        images, exact, labels = 0, True, list[str]()
+        for split in export.splits:
+            if split.listing is not None:
+                names = [line for line in read_text(split.listing).splitlines() if line.strip()]
+                labels += [label for _, label in islice(adapter._listed_pairs(split, split.listing), SAMPLE) if label]
+                images += len(names)
+                continue
+            names, whole = probe.files(split.folder, IMAGE_EXTENSIONS, known=True)
+            folder = _labels_folder(split.folder)
+            texts, _ = probe.files(folder, frozenset((".txt",)), known=True)
+            labels += [f"{folder}/{name}" for name in texts if Path(name).stem.lower() not in _NO_LABELS]
+            images, exact = images + len(names), exact and whole
+        rows = [row for label in labels[:SAMPLE] for row in _read_rows(label, False)[0]]
+        if not images or (not rows and entry.suffix.lower() in (".txt", ".names")):
+            return
+        kind = {".data": "Darknet", ".txt": "plain folders", ".names": "plain folders"}.get(
+            entry.suffix.lower(), "Ultralytics"
+        )
+        question, shapes = "", "boxes"
+        tasks: tuple[TaskType, ...] = (TaskType.OBJECT_DETECTION,)
+        if export.keypoint_shape:
+            shapes, tasks = "poses", (TaskType.KEYPOINT_DETECTION,)
+        elif any(len(row) >= 7 for row in rows):
+            shapes, tasks = "polygons", (TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION)
+            if all(len(row) in (9, 10) for row in rows):
+                question = "each object has four points: a polygon, or with --obb an oriented box"
+        yield Match(probe.path, f"YOLO {shapes}, {kind}", tasks, images, exact, {}, question)
 
     def get_tasks(self) -> tuple[TaskType, ...]:
         if self._read().keypoint_shape:

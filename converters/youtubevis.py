@@ -22,6 +22,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
 from labelferry.adapter import Adapter
+from labelferry.detect import Match, Probe, json_files
 from labelferry.errors import ExportError
 from labelferry.model import Annotations, Category, Finding, Image, TaskType, VideoFrame
 from labelferry.registry import register
@@ -115,6 +116,32 @@ class YouTubeVis(Adapter):
         self.path = path
         self.dataset = dataset
         self._export: _Export | None = None
+
+    @classmethod
+    def detect(cls, probe: Probe) -> Iterator[Match]:
+        datasets = []
+        for path in json_files(probe):
+            head = probe.head(path)
+            if b'"videos"' in head and b'"file_names"' in head and b'"images"' not in head:
+                datasets.append(path)
+                tasks = cls.tasks if b'"segmentations"' in head else (TaskType.OBJECT_DETECTION,)
+                images = cls(path).count_images() if probe.is_small(path) else None
+                yield Match(path, "YouTube-VIS tracks", tasks, images)
+        for path in json_files(probe):
+            head = probe.head(path)
+            if head.lstrip()[:1] == b"[" and b'"video_id"' in head and b'"segmentations"' in head:
+                options = {"dataset": datasets[0] if len(datasets) == 1 else Path("INSTANCES.json")}
+                is_known = len(datasets) == 1
+                question = "results speak of the videos and categories of another file: which? (--dataset)"
+                yield Match(
+                    path,
+                    "YouTube-VIS results",
+                    cls.tasks,
+                    None,
+                    True,
+                    options,
+                    "" if is_known else question,
+                )
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_export": None}

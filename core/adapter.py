@@ -7,10 +7,13 @@ import typing
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from labelferry.errors import UsageError
 from labelferry.model import Annotations, Category, Finding, Image, TaskType
+
+if TYPE_CHECKING:
+    from labelferry.detect import Match, Probe
 
 
 class Adapter(ABC):
@@ -67,6 +70,11 @@ class Adapter(ABC):
         Raises:
             ExportError: they cannot be read.
         """
+
+    @classmethod
+    def detect(cls, probe: Probe) -> Iterable[Match]:
+        """What this format recognises of an export, by a look at a sample of it: `probe` bounds how much."""
+        return ()
 
     @classmethod
     def variants(cls) -> Iterable[str]:

@@ -59,7 +59,9 @@ def convert(
     ],
     from_: Annotated[
         str,
-        typer.Option("--from", metavar="FORMAT", help="Input format; see 'labelferry formats'.", show_default=False),
+        typer.Option(
+            "--from", metavar="FORMAT", help="Input format; see 'labelferry formats'; or auto.", show_default=False
+        ),
     ],
     to: Annotated[Output, typer.Option(metavar="FORMAT", help="Output format.")] = Output.lightly,
     task: Annotated[
@@ -177,6 +179,150 @@ def _classes(text: str) -> dict[str, str]:
     return parse_classes(text)
 
 
+def batch(
+    target: Annotated[
+        Path | None,
+        typer.Argument(help="A folder of exports, or a plan: a .yaml, .toml or .json.", show_default=False),
+    ] = None,
+    datasource: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The folder that holds, or is to hold, .lightly; by default the plan's.", show_default=False
+        ),
+    ] = None,
+    init: Annotated[bool, typer.Option("--init", help="Print a plan for the folder, to edit.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of plans.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes for all jobs together; by default one a processor.", min=1)
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace tasks that were not made by an earlier run.")
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="Write all reports to this file, as JSON.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Convert every export below a folder, or those that a plan names, into one datasource, a task each."""
+    from labelferry import batch as batches
+    from labelferry.errors import UsageError
+
+    if schema:
+        print(json.dumps(batches.plan_schema(), indent=2))
+        return
+    if target is None:
+        raise UsageError("name a folder of exports, or a plan")
+    if not target.exists():
+        raise UsageError(f"{target}: no such file or folder")
+    doubtful: list[tuple[Path, str]] = []
+    if target.is_dir():
+        plan, doubtful = batches.plan_folder(target)
+    else:
+        plan = batches.read_plan(target)
+    if init:
+        print(batches.plan_to_yaml(plan, doubtful), end="")
+        return
+    place = datasource or (Path(plan.datasource) if plan.datasource else None)
+    for where, text in doubtful:
+        print(f"{where}: not converted; say in a plan (--init) which of these is meant\n{text}", file=sys.stderr)
+    if dry_run:
+        for line in batches.describe_plan(plan, place):
+            print(line)
+        return
+    if place is None:
+        raise UsageError("name the datasource: labelferry batch TARGET DATASOURCE")
+    if not plan.jobs:
+        raise UsageError(f"{target}: no export that any format recognises")
+    progress = _BatchProgress(quiet, [job.name for job in plan.jobs])
+    try:
+        outcomes = batches.run(
+            plan, place, workers=workers, overwrite=overwrite, progress=progress, finished=progress.finished
+        )
+    except KeyboardInterrupt:
+        progress.close()
+        _fail("interrupted; run the same command again to go on from here", 130)
+    finally:
+        progress.close()
+    if report is not None:
+        content = json.dumps([outcome.to_dict() for outcome in outcomes], indent=2, ensure_ascii=False)
+        report.write_text(content + "\n", encoding="utf-8")
+    if not quiet:
+        print(f"{'status':<10} {'task':<36} {'images':>10} {'objects':>10} {'repairs':>8} {'errors':>7} {'seconds':>8}")
+    for outcome in outcomes:
+        counts = ["", "", "", "", ""]
+        if (of := outcome.report) is not None:
+            found = [sum(finding.count for finding in kind) for kind in (of.repairs, of.errors)]
+            counts = [
+                f"{of.images:,}",
+                f"{sum(of.objects.values()):,}",
+                f"{found[0]:,}",
+                f"{found[1]:,}",
+                f"{of.seconds:.1f}",
+            ]
+        if not quiet:
+            images, objects, repairs, errors, seconds = counts
+            line = f"{outcome.status:<10} {outcome.task_name:<36} {images:>10} {objects:>10} {repairs:>8} {errors:>7}"
+            print(f"{line} {seconds:>8}")
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    for outcome in failed:
+        print(f"labelferry: {outcome.task_name}: {outcome.error}", file=sys.stderr)
+    if failed or doubtful:
+        raise SystemExit(1)
+
+
+class _BatchProgress:
+    """A line for each job: a bar on a terminal, a line when it has ended elsewhere, nothing if quiet; all on stderr."""
+
+    def __init__(self, quiet: bool, names: list[str]) -> None:
+        self._bar: Any = None
+        self._rows: dict[str, Any] = {}
+        self._quiet = quiet
+        if not quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[what]}"),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._rows = {name: self._bar.add_task(name, total=None, start=False, what="waiting") for name in names}
+            self._bar.start()
+
+    def __call__(self, name: str, done: int, total: int | None, what: str) -> None:
+        if name in self._rows:
+            self._bar.start_task(self._rows[name])
+            self._bar.update(self._rows[name], completed=done, total=total, what=what)
+
+    def finished(self, outcome: Any) -> None:
+        if outcome.task_name in self._rows:
+            self._bar.update(self._rows[outcome.task_name], total=1, completed=1, what=outcome.status)
+        elif not self._quiet and self._bar is None:
+            print(f"{outcome.status}: {outcome.task_name}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def detect(
+    path: Annotated[Path, typer.Argument(help="The export: a file or a folder.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Tell which format an export has, and the command that converts it, by a look at a sample."""
+    from labelferry.detect import detect as look
+
+    found = look(path)
+    if as_json:
+        print(json.dumps([detection.to_dict() for detection in found], indent=2, ensure_ascii=False))
+    elif found:
+        print("\n".join(detection.describe() for detection in found))
+    else:
+        _fail(f"{path}: no format recognises it; 'labelferry formats' lists those that are known", 1)
+
+
 def formats(
     name: Annotated[str | None, typer.Argument(help="Tell all about this one.", show_default=False)] = None,
 ) -> None:
@@ -236,7 +382,7 @@ def _with_format_options(format_name: str | None) -> Callable[..., None]:
     signature = inspect.signature(convert, eval_str=True)
     parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     text = inspect.getdoc(convert) or ""
-    if format_name is None:
+    if format_name in (None, "auto"):
         text += "\n\nEach format has options of its own: 'labelferry convert --from FORMAT --help' lists them."
     else:
         from labelferry.adapter import adapter_options
@@ -286,6 +432,8 @@ def main() -> None:
         app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
         app.callback()(_labelferry)
         app.command("convert", no_args_is_help=True)(_with_format_options(name))
+        app.command("batch", no_args_is_help=True)(batch)
+        app.command("detect", no_args_is_help=True)(detect)
         app.command("formats")(formats)
         app()
     except LabelferryError as error:

@@ -153,7 +153,8 @@ def convert(
     Args:
         source: path of the export; or an adapter, or an input of labelformat.
         datasource: folder that holds, or is to hold, `.lightly`.
-        format: the input format's name, as `labelferry formats` lists them; not needed with an adapter.
+        format: the input format's name, as `labelferry formats` lists them; `auto` detects it; not needed with an
+            adapter.
         task: the task type; by default the richest that the export holds.
         task_name: the task's name; by default made of the format and the task type.
         classes: names of the classes to keep, or new name by old name: equal new names merge.
@@ -197,6 +198,11 @@ def convert(
         if format is None:
             raise UsageError("say which format the export has: format=...")
         name = format
+        if name == "auto":
+            from labelferry.detect import detect_one
+
+            name, match = detect_one(source, settled=bool(options or task))
+            source, options = match.source, {**match.options, **options}
         adapter = make_adapter(get_adapter(name), source, options)
     if not 0 <= score <= 1:
         raise UsageError(f"the score {score} is not in [0, 1]")
