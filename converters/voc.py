@@ -320,8 +320,8 @@ class Voc(Adapter):
             if not lines or ":" not in lines[0]:
                 names = read_names(labels)
                 return [name for name in names if name != BACKGROUND]
-            if all(not line.split(":")[1].strip() for line in lines):  # Datumaro's, of boxes, has names alone
-                return [name for line in lines if (name := line.split(":")[0].strip()) != BACKGROUND]
+            if not any(line.partition(":")[2].strip(": ") for line in lines):  # Datumaro's, of boxes, has names alone
+                return [name for line in lines if (name := line.partition(":")[0].strip()) != BACKGROUND]
             colours = read_label_colours(labels)
             self._colours = {packed_colour(colour): "" if name == BACKGROUND else name for name, colour in colours}
             return [name for name, _ in colours if name != BACKGROUND]
