@@ -30,7 +30,7 @@ from labelferry.images import image_size, read_label_map
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
 from labelferry.registry import register
 from labelferry.rle import RunLengthMask, masks_from_coco, masks_from_label_map
-from labelferry.text import json_fault
+from labelferry.text import decode_part, json_fault
 
 NAMED = 100
 """Faults of one kind that are named one by one; the rest are counted."""
@@ -46,7 +46,7 @@ class _Category(Struct, gc=False):
     id: _Int
     name: str
     keypoints: list[str] | None = None
-    skeleton: list[tuple[int, int]] | None = None
+    skeleton: list[tuple[_Int, _Int]] | None = None
 
 
 class _Image(Struct, gc=False):
@@ -305,7 +305,7 @@ class Coco(Adapter):
             raise ExportError(f"the mask lies outside of {folder}", where=path, code="file-name")
         try:
             segments = _SEGMENTS.decode(source.shapes)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             text = f"segments_info: {error}"
             raise ExportError(text, where=f"{self.path}, mask {path}", code="broken-annotation") from None
         pixels, are_colours = read_label_map(path)
@@ -502,9 +502,14 @@ def _masks(annotations: Annotations, segmentations: Sequence[Any], places: Seque
     return masks
 
 
+def _place(annotations: Annotations) -> str:
+    """Where the first of an image's annotations stands."""
+    return annotations.locate(0) if annotations.locate is not None and len(annotations) else ""
+
+
 def _with_masks(annotations: Annotations, source: _Source) -> Annotations:
     """Masks, and the given boxes, or the tight ones of the masks where none are given."""
-    segmentations = _SEGMENTATIONS.decode(source.shapes)
+    segmentations = decode_part(_SEGMENTATIONS, source.shapes, _place(annotations))
     masks = _masks(annotations, segmentations, range(len(segmentations)))
     if None in masks:
         locate = annotations.locate
@@ -528,7 +533,7 @@ def _with_boxes_of_masks(annotations: Annotations, source: _Source) -> Annotatio
     lacking = np.flatnonzero(np.isnan(source.boxes[:, 0])).tolist()
     if not lacking:
         return annotations
-    segmentations = _SEGMENTATIONS.decode(source.shapes)
+    segmentations = decode_part(_SEGMENTATIONS, source.shapes, _place(annotations))
     masks = _masks(annotations, [segmentations[i] for i in lacking], lacking)
     boxes, none = source.boxes.copy(), set()
     for i, mask in zip(lacking, masks, strict=True):
@@ -550,12 +555,12 @@ def _with_keypoints(annotations: Annotations, source: _Source, is_results: bool)
     assert locate is not None
     try:
         given = _KEYPOINTS.decode(source.shapes)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         given = []
-        for i, one in enumerate(_UNCHECKED_RESULTS.decode(source.shapes)):
+        for i, one in enumerate(decode_part(_UNCHECKED_RESULTS, source.shapes, _place(annotations))):
             try:
                 given += _KEYPOINTS.decode(b"[" + bytes(one) + b"]")
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 text = str(error).replace("$[0]", "keypoints")
                 annotations.findings.append(Finding("error", "broken-keypoints", locate(i), text))
                 given.append([0])  # no keypoints, and told already

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import numpy as np
 import orjson
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from labelferry.adapter import Adapter
 from labelferry.detect import Match, Probe
@@ -32,12 +32,15 @@ _JSON = frozenset((".json",))
 _FILE_NAME = re.compile(rb'\s*\{\s*"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
+_Int = Annotated[int, Meta(ge=-(2**53), le=2**53)]
+
+
 class _Prediction(Struct, gc=False):
-    category_id: int
+    category_id: _Int
     score: float | None = None
     bbox: tuple[float, float, float, float] | None = None
     keypoints: list[float] | None = None
-    segmentation: list[int] | None = None
+    segmentation: list[_Int] | None = None
     probabilities: list[float] | None = None
 
 
@@ -47,10 +50,10 @@ class _Predictions(Struct):
 
 
 class _SchemaCategory(Struct):
-    id: int
+    id: _Int
     name: str
     keypoints: list[str] = []
-    skeleton: list[tuple[int, int]] = []
+    skeleton: list[tuple[_Int, _Int]] = []
 
 
 class _Schema(Struct):

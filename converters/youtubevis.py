@@ -18,7 +18,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
 from labelferry.adapter import Adapter
@@ -27,7 +27,7 @@ from labelferry.errors import ExportError
 from labelferry.model import Annotations, Category, Finding, Image, TaskType, VideoFrame
 from labelferry.registry import register
 from labelferry.rle import masks_from_coco
-from labelferry.text import json_fault
+from labelferry.text import decode_part, json_fault
 
 _NONE = Raw(b"null")
 _NUMBER = re.compile(r"(\d+)$")
@@ -35,7 +35,7 @@ _Box = tuple[float, float, float, float]
 
 
 class _Category(Struct):
-    id: int
+    id: Annotated[int, Meta(ge=-(2**53), le=2**53)]
     name: str
 
 
@@ -51,7 +51,7 @@ class _Track(Struct):
     """An annotation; its masks stay text until a worker needs them."""
 
     video_id: int | str
-    category_id: int
+    category_id: Annotated[int, Meta(ge=-(2**53), le=2**53)]
     id: int | str | None = None
     score: float | None = None
     bboxes: list[_Box | None] | None = None
@@ -179,9 +179,9 @@ class YouTubeVis(Adapter):
         locate = partial(_locate, str(self.path), image.file_name, source.ids)
         annotations = Annotations(source.category_ids, size, source.boxes, source.scores, locate=locate)
         lacking: NDArray[np.bool_] = np.isnan(source.boxes[:, 0])
-        if self.task is TaskType.OBJECT_DETECTION and not lacking.any():
+        if not len(annotations) or (self.task is TaskType.OBJECT_DETECTION and not lacking.any()):
             return annotations
-        segmentations = _SEGMENTATIONS.decode(source.segmentations)
+        segmentations = decode_part(_SEGMENTATIONS, source.segmentations, locate(0))
         masks, problems = masks_from_coco(segmentations, size[1], size[0])
         told = {problem.index for problem in problems}
         for problem in problems:

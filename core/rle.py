@@ -205,7 +205,7 @@ def masks_from_coco(
         The masks, None where there is none (an empty segmentation has none either), and what was wrong.
     """
     problems: list[MaskProblem] = []
-    if not 0 < height * width <= MAX_PIXELS:
+    if min(height, width) < 1 or height * width > MAX_PIXELS:
         fault = f"the image is said to have {width} x {height} pixels"
         return [None] * len(segmentations), [MaskProblem(i, "image-size", fault) for i in range(len(segmentations))]
     counts: dict[int, Int64] = {}  # column-major, by index

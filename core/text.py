@@ -70,6 +70,20 @@ def json_fault(error: Exception, path: Path, content: bytes) -> ExportError:
     return ExportError(f"not JSON: {error}", where=f"{path}:{line}", code="broken-json")
 
 
+def decode_part(decoder: Any, part: bytes, where: str) -> Any:
+    """What a msgspec decoder makes of a part of a JSON file that was not looked into before.
+
+    Raises:
+        ExportError: it cannot be decoded.
+    """
+    import msgspec
+
+    try:
+        return decoder.decode(part)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ExportError(str(error), where=where, code="broken-annotation") from None
+
+
 def read_yaml(path: Path) -> Any:
     """A YAML file of mappings, lists and strings: every scalar comes as it is written, so that a class called `no` or
     `1.0` keeps its name. Tags and aliases, which nobody needs for names and paths, are refused.

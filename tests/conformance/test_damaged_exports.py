@@ -28,8 +28,18 @@ EXPORTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "masks binary": ("masks/binary", "objects", {"pattern": "{image}/{class}_{n}", "images": "images"}),
     "csv": ("csv", "probabilities.csv", {}),
     "imagefolder": ("imagefolder", "flat", {}),
+    "cvat": ("cvat/images", "annotations.xml", {}),
+    "cvat masks": ("cvat/images", "annotations.xml", {"task": "instance-segmentation"}),
+    "cvat tracks": ("cvat", "keyframes/annotations.xml", {"task": "object-detection", "videos": "videos"}),
+    "cvat skeletons": ("cvat", "video/annotations.xml", {}),
+    "mot": ("mot", "train", {}),
+    "mot frames": ("mot", "train", {"videos": "videos"}),
+    "mot results": ("mot", "results", {"videos": "videos"}),
+    "youtubevis": ("youtubevis", "instances.json", {}),
+    "youtubevis frames": ("youtubevis", "instances.json", {"task": "object-detection", "videos": "videos"}),
+    "yolo frames": ("yolo/video", "data.yaml", {"videos": "videos"}),
 }
-FILES = ("dataset", "labels", "images", "class_masks")
+FILES = ("dataset", "labels", "images", "class_masks", "videos")
 
 
 def damage(content: bytes, dice: random.Random) -> bytes:
@@ -53,7 +63,7 @@ def damage(content: bytes, dice: random.Random) -> bytes:
 def test_a_damaged_export_never_ends_in_a_traceback(name: str, fixtures: Path, tmp_path: Path) -> None:
     folder, path, options = EXPORTS[name]
     dice = random.Random(name)
-    for attempt in range(25):
+    for attempt in range(40):
         export = tmp_path / f"export_{attempt}"
         shutil.copytree(fixtures / folder, export)
         victim = dice.choice(sorted(p for p in export.rglob("*") if p.is_file()))
@@ -74,3 +84,24 @@ def test_a_damaged_export_never_ends_in_a_traceback(name: str, fixtures: Path, t
         for finding in findings:
             assert finding.code != "adapter-failed", (victim, finding.examples)
             assert all(where and message for where, message in finding.examples)
+
+
+@pytest.mark.parametrize("task", ["object-detection", "instance-segmentation", "keypoint-detection"])
+def test_a_damaged_datasource_never_ends_in_a_traceback(task: str, fixtures: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    labelferry.convert(fixtures / "cvat/images/annotations.xml", source, format="cvat", task=task, task_name="t")
+    dice = random.Random(task)
+    for attempt in range(40):
+        export = tmp_path / f"export_{attempt}"
+        shutil.copytree(source, export)
+        victim = dice.choice(sorted(p for p in export.rglob("*") if p.is_file()))
+        victim.write_bytes(damage(victim.read_bytes(), dice))
+        try:
+            report = labelferry.convert(export, tmp_path / "out", format="lightly", overwrite=True)
+            findings = report.errors
+        except labelferry.ConversionError as error:
+            findings = error.report.errors
+        except labelferry.LabelferryError:
+            continue
+        for finding in findings:
+            assert finding.code != "adapter-failed", (victim, finding.examples)
