@@ -180,7 +180,7 @@ class Mot(Adapter):
             raise ExportError(text, where=source.file, code="image-size")
         rows, findings = source.rows, list[Finding]()
         columns = rows.shape[1]
-        category_ids = np.ones(len(rows), np.int64)
+        category_ids: NDArray[np.int64] = np.ones(len(rows), np.int64)
         if columns == 9:
             category_ids = np.where(rows[:, 7] > 0, rows[:, 7], 1).astype(np.int64)
         boxes = rows[:, 2:6].copy()
@@ -289,7 +289,7 @@ class Mot(Adapter):
             lines.pop()
         try:
             numbers = np.loadtxt(lines, delimiter=",", ndmin=2, comments=None) if lines else np.zeros((0, 7))
-            where = np.arange(1, len(lines) + 1)
+            where: NDArray[np.int64] = np.arange(1, len(lines) + 1)
             if len(numbers) != len(lines) or numbers.shape[1] < 6:
                 raise ValueError
         except ValueError:

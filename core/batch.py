@@ -291,6 +291,8 @@ def _run_job(
         return Outcome(name, "failed", str(error))
     except BrokenProcessPool:
         return Outcome(name, "failed", _KILLED)
+    except Exception as error:  # a defect of one adapter stops no other job
+        return Outcome(name, "failed", f"{type(error).__name__}: {error} (a defect of the adapter of {job.format})")
     return Outcome(name, "done", "", report)
 
 

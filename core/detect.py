@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from labelferry.errors import LabelferryError, UsageError
 from labelferry.model import TaskType
 
-MOST = 20_000
+MOST = 5_000
 """Entries of folders that are looked at in all, for one format."""
 
 HEAD = 1 << 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 
 from labelferry.adapter import Adapter
 from labelferry.errors import UsageError
+from labelferry.images import VIDEO_EXTENSIONS
 from labelferry.model import Annotations, Category, Finding, Image, TaskType
 
 Conflicts = Literal["refuse", "first", "last"]
@@ -79,13 +81,16 @@ class Merged(Adapter):
             adapter.findings = self.findings
             own = array("q")
             for image in adapter.get_images():
-                key = hash(image.frame or image.file_name)
+                frame = image.frame
+                if frame is not None:  # counted as the first of the exports counts
+                    frame = frame._replace(number=frame.number - adapter.first_frame + self.first_frame)
+                key = hash((_stem(frame.video), frame.number) if frame and self.as_frames else image.file_name)
                 if key in seen and self.conflicts != "refuse":
                     text = f"another export labels it too; the {self.conflicts} one's labels are taken"
                     self.findings.append(Finding("note", "labelled-twice", image.file_name, text))
                     continue
                 own.append(key)
-                yield image._replace(source=_Part(place, image.source))
+                yield image._replace(source=_Part(place, image.source), frame=frame)
             if self.conflicts != "refuse":  # else two labels for one image are found as those that share a file
                 seen.update(own)
 
@@ -103,6 +108,12 @@ class Merged(Adapter):
         if len(self.adapters) > 1:  # of one export's classes each
             annotations.probabilities = None
         return annotations
+
+
+def _stem(video: str) -> str:
+    """A video's name, which some formats give with its extension."""
+    stem, extension = os.path.splitext(video)
+    return stem if extension.lower() in VIDEO_EXTENSIONS else video
 
 
 def merged(adapters: Iterable[Adapter], conflicts: Conflicts) -> Adapter:

@@ -11,6 +11,7 @@ from typing import Any
 import labelformat.formats as formats
 import numpy as np
 import pytest
+from labelformat.cli.registry import _REGISTRY, Task
 from labelformat.formats.labelformat import LabelformatObjectDetectionInput
 from labelformat.model.binary_mask_segmentation import BinaryMaskSegmentation
 from labelformat.model.bounding_box import BoundingBox
@@ -286,6 +287,9 @@ def test_an_input_object_and_where_lightlys_format_differs(export: Path) -> None
     assert json.loads((export / "sparse/a.json").read_text())["predictions"][0]["category_id"] == 7
     assert {path.name for path in (export / "sparse").iterdir()} == {"a.json", "schema.json"}
     assert found.keys() == {"a.png", "b.png", "c.png"}
+    # masks have no Lightly output there
+    assert "lightly" not in _REGISTRY.output[Task.INSTANCE_SEGMENTATION]
+    assert labelferry.convert(Masks(), export / "ours", task_name="masks").task_type == "instance-segmentation"
     # boxes over the edge stay there, and are cut here
     assert json.loads((export / "sparse/a.json").read_text())["predictions"][0]["bbox"][0] == -1
     assert found["a.png"][0]["bbox"] == [0, 0, 9, 9]

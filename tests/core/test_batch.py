@@ -280,6 +280,34 @@ def test_merged_adapters_are_sound(fixtures: Path, tmp_path: Path) -> None:
         )
 
 
+def test_frames_of_formats_that_count_differently(fixtures: Path, tmp_path: Path, convert: Any) -> None:
+    """YOLO counts frames from 1, CVAT from 0."""
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "classes.txt").write_text("person\ncar\n")
+    (tmp_path / "labels/drive_12.txt").write_text("1 .5 .5 .25 .25\n")
+    yolo = get_adapter("yolo")(tmp_path / "classes.txt")
+    cvat = get_adapter("cvat")(fixtures / "cvat/keyframes/annotations.xml")
+    for adapters in ([yolo, cvat], [cvat, yolo]):
+        found = convert(
+            Merged(adapters, "first"), videos=fixtures / "cvat/videos", task="object-detection", task_name="t"
+        )
+        assert len(found) == 12
+        assert [p["category_id"] for p in found["drive-00-mp4.png"]] == [1]
+        assert found["drive-11-mp4.png"]
+
+
+def test_a_defect_of_an_adapter_stops_no_other_job(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text(
+        "from labelferry import Adapter, TaskType\n\n\nclass Bad(Adapter):\n    tasks = (TaskType.OBJECT_DETECTION,)\n"
+        "    def __init__(self, path): ...\n    def get_categories(self): return 1 / 0\n"
+        "    def get_images(self): ...\n    def get_labels(self, image): ...\n"
+    )
+    jobs = [Job("x", str(tmp_path / "bad.py")), Job(str(coco(tmp_path / "a.json")), "coco")]
+    failed, done = batch.run(Plan(jobs), tmp_path / "out", workers=1)
+    assert (failed.status, done.status) == ("failed", "done")
+    assert "ZeroDivisionError" in failed.error
+
+
 def test_different_formats_and_files_of_adapters(fixtures: Path, tmp_path: Path) -> None:
     """auto finds the format of each export; an adapter in a file is known to the workers."""
     page = (ROOT / "docs/custom-adapters.md").read_text(encoding="utf-8")
