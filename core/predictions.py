@@ -87,6 +87,8 @@ def annotations_of(
         ExportError: they cannot be used.
         UsageError: the call is at fault.
     """
+    if isinstance(predictions, list | tuple) and len(predictions) == 1:  # as Ultralytics gives for one image
+        predictions = predictions[0]
     if isinstance(predictions, Annotations):
         _refuse(columns, "Annotations")
         predictions.size = predictions.size or size

@@ -107,7 +107,7 @@ def is_by_packets(path: Path) -> bool:
     with av.open(str(path)) as container:
         try:
             frame_count._count_packets(container)
-        except (frame_count._Unproven, ExportError):
+        except (frame_count.Unproven, ExportError):
             return False
     return True
 

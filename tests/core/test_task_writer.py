@@ -205,6 +205,7 @@ def test_ultralytics_boxes_go_by_name(write: Any) -> None:
     (found,) = write("object-detection", ["car", "bus"], results(boxes=ultralytics_boxes()))
     assert found == {"category_id": 0, "bbox": XYWH[0], "score": 0.5}
     assert write.report.notes[0].code == "class-left-out"
+    assert write("object-detection", ["car"], [results(boxes=ultralytics_boxes())]) == [found]  # as a model gives it
     assert write("object-detection", ["car"], results(boxes=None)) == []
 
 
@@ -302,7 +303,7 @@ def test_annotations_are_taken_as_they_are(write: Any) -> None:
         ({"masks": np.full((1, 48, 64), 0.5), "category_ids": [0]}, "threshold"),
         ({"keypoints": np.zeros((1, 2, 4)), "category_ids": [0]}, r"shape \(N, K, 3\)"),
         ({"predictions": "a text"}, "of the type str"),
-        ({"predictions": [results()]}, "write each for its own image"),
+        ({"predictions": [results(), results()]}, "write each for its own image"),
         ({"predictions": results(), "scores": [1]}, "cannot be given beside"),
     ],
 )
