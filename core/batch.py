@@ -25,6 +25,7 @@ from labelferry.merge import Conflicts, merged
 from labelferry.pipeline import convert
 from labelferry.registry import get_adapter, short_name
 from labelferry.report import ConversionError, Report
+from labelferry.task_folder import origin_path
 from labelferry.text import read_text
 from labelferry.workers import worker_pool
 
@@ -226,10 +227,10 @@ def run(
             else:
                 if pool is None and count > 1:
                     pool = stack.enter_context(worker_pool(count, "labelferry.pipeline"))
-                outcome = _run_job(job, name, folder, pool, overwrite or _state(folder, name).exists(), progress)
+                outcome = _run_job(job, name, folder, pool, overwrite or origin_path(folder, name).exists(), progress)
                 if outcome.status == "done":
-                    _state(folder, name).parent.mkdir(parents=True, exist_ok=True)
-                    _state(folder, name).write_bytes(orjson.dumps({"signature": signature}))
+                    origin_path(folder, name).parent.mkdir(parents=True, exist_ok=True)
+                    origin_path(folder, name).write_bytes(orjson.dumps({"signature": signature}))
                 if outcome.error == _KILLED:
                     pool = None
             outcomes.append(outcome)
@@ -241,7 +242,7 @@ def run(
 def is_unchanged(datasource: Path, name: str, signature: str) -> bool:
     """Whether a task is there as the same job has made it of the same files."""
     try:
-        known = orjson.loads(_state(datasource, name).read_bytes())["signature"]
+        known = orjson.loads(origin_path(datasource, name).read_bytes())["signature"]
         listed = orjson.loads((datasource / ".lightly/predictions" / TASKS).read_bytes())
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -342,11 +343,6 @@ def _check_names(plan: Plan) -> None:
     names = [job.name for job in plan.jobs]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UsageError(f"two jobs make the task {twice[0]!r}: give one another task_name")
-
-
-def _state(datasource: Path, name: str) -> Path:
-    """What a task was made of, beside the predictions, where Lightly does not look."""
-    return datasource / ".lightly" / "labelferry" / f"{name}.json"
 
 
 def _signature(job: Job) -> str:

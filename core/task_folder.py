@@ -24,6 +24,12 @@ from labelferry.lightly import SCHEMA, TASKS, check_task_name
 _COMMIT = b'{"commit":true}\n'
 
 
+def origin_path(datasource: Path, name: str) -> Path:
+    """What is known of how a task was made, beside the predictions, where Lightly does not look: `batch` keeps it, and
+    whatever else writes the task removes it."""
+    return datasource / ".lightly" / "labelferry" / f"{name}.json"
+
+
 class TaskFolder:
     """Stages one task and commits it; a context manager that leaves the staged files if it ends by an exception.
 
@@ -89,6 +95,7 @@ class TaskFolder:
     def commit(self, schema: bytes) -> None:
         """Publish the task: `schema.json`, the folder, `tasks.json`, in this order."""
         storage.write_file(str(self.files / SCHEMA), schema)
+        origin_path(self._datasource, self.name).unlink(missing_ok=True)
         os.write(self._journal, _COMMIT)
         if self._place.exists():
             storage.exchange_folders(self.files, self._place)

@@ -101,6 +101,19 @@ def test_a_rerun_does_what_is_missing_or_changed(exports: Path, tmp_path: Path) 
     assert statuses() == ["done", "unchanged", "unchanged", "unchanged"]
 
 
+def test_a_task_that_was_written_by_other_means_is_not_taken_for_done(tmp_path: Path, fixtures: Path) -> None:
+    plan = Plan([Job(str(coco(tmp_path / "a.json")), "coco")])
+
+    def statuses(overwrite: bool = False) -> list[str]:
+        return [one.status for one in batch.run(plan, tmp_path / "out", workers=1, overwrite=overwrite)]
+
+    assert statuses() == ["done"]
+    assert statuses() == ["unchanged"]
+    labelferry.convert(fixtures / "voc/flat", tmp_path / "out", format="voc", task_name="a", overwrite=True)
+    assert statuses() == ["failed"]
+    assert statuses(overwrite=True) == ["done"]
+
+
 def test_what_fails_fails_alone(exports: Path, tmp_path: Path) -> None:
     coco(exports / "coco/annotations/val.json", annotations=[{"id": 1, "image_id": 9, "category_id": 2}])
     shutil.rmtree(exports / "more/yolo-obb")
