@@ -25,6 +25,8 @@ def decode(path: Path) -> int:
     frames = 0
     try:
         with av.open(str(path)) as container:
+            if container.streams.video[0].codec_context is None:  # which crashes PyAV 17, and raises in others
+                return 0
             for _ in container.decode(video=0):
                 frames += 1
     except (FFmpegError, IndexError):
