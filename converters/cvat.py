@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from functools import partial
@@ -64,11 +65,16 @@ class _Shape(NamedTuple):
 
     kind: str
     label: str
-    values: tuple[str, ...]
+    text: str  # the values in one, which takes less memory
     line: int
     outside: bool = False
     occluded: bool = False
     elements: tuple[_Shape, ...] = ()
+
+    @property
+    def values(self) -> list[str]:
+        """The attributes of `_VALUES`, as they are written."""
+        return self.text.split("\n")
 
 
 class _Between(NamedTuple):
@@ -204,8 +210,8 @@ class _File:
     def _shape(self, kind: str, attributes: dict[str, str]) -> None:
         shape = _Shape(
             kind,
-            attributes.get("label") or self._label,
-            tuple([attributes.get(name, "") for name in _VALUES[kind]]),
+            sys.intern(attributes.get("label") or self._label),
+            "\n".join([attributes.get(name, "") for name in _VALUES[kind]]),
             self._parser.CurrentLineNumber,
             attributes.get("outside") == "1",
             attributes.get("occluded") == "1",
@@ -481,6 +487,11 @@ class _Reader:
         if first.kind == "polyline":
             self._tell("repair", "polyline-left-out", first, "a line is no object; left out")
             return None
+        if first is shape and first.kind == "box" and self._task is TaskType.OBJECT_DETECTION:
+            numbers = first.text.split()
+            if len(numbers) == 4:  # without a rotation: the most frequent by far
+                left, top, right, bottom = map(float, numbers)
+                return Object(category.id, (left, top, right - left, bottom - top))
         geometry = _interpolated(shape, category) if isinstance(shape, _Between) else _geometry(shape, category)
         if self._task is TaskType.KEYPOINT_DETECTION:
             return self._keypoints(geometry, first, category)
