@@ -119,6 +119,8 @@ def adapter_options(cls: type[Adapter]) -> list[Option]:
         hint = hints.get(parameter.name)
         if hint is None:
             raise UsageError(f"{cls.__name__}: the parameter {parameter.name!r} has no type")
+        if parameter.default is None:  # Python 3.10 makes it Optional[Annotated[...]]
+            hint = next((one for one in typing.get_args(hint) if hasattr(one, "__metadata__")), hint)
         metadata = getattr(hint, "__metadata__", ("",))
         plain = hint.__origin__ if metadata != ("",) else hint
         options.append(Option(parameter.name, plain, parameter.default, str(metadata[0])))
