@@ -60,7 +60,10 @@ def convert(
     from_: Annotated[
         str,
         typer.Option(
-            "--from", metavar="FORMAT", help="Input format; see 'labelferry formats'; or auto.", show_default=False
+            "--from",
+            metavar="FORMAT",
+            help="Input format ('labelferry formats' lists them), auto, or FILE.py:CLASS.",
+            show_default=False,
         ),
     ],
     to: Annotated[Output, typer.Option(metavar="FORMAT", help="Output format.")] = Output.lightly,
