@@ -152,12 +152,17 @@ def read_plan(path: Path) -> Plan:
     return plan
 
 
-def plan_folder(folder: Path) -> tuple[Plan, list[tuple[Path, str]]]:
-    """A job for every export below a folder; and the places where looking cannot tell, with what may be there."""
+def plan_folder(folder: Path, datasource: Path | None = None) -> tuple[Plan, list[tuple[Path, str]]]:
+    """A job for every export below a folder; and the places where looking cannot tell, with what may be there.
+
+    Args:
+        folder: where to look.
+        datasource: what is written to, whose own predictions are no export.
+    """
     jobs: list[Job] = []
     doubtful: list[tuple[Path, str]] = []
     names: set[str] = set()
-    for place, found in _exports(folder):
+    for place, found in _exports(folder, datasource):
         sound = [detection for detection in found if not detection.match.question]
         at_once = [one for one in sound if one.match.source == place]
         if len(at_once) > 1 or len(sound) < len(found):
@@ -353,12 +358,12 @@ def _signature(job: Job) -> str:
     paths = [*job.sources, *([job.videos] if job.videos else [])]
     paths += [value for value in job.options.values() if isinstance(value, str) and os.path.exists(value)]
     for path in paths:
-        for place, status in _files_below(path):
+        for place, status in _files_below(path, with_predictions=job.format in ("lightly", "auto")):
             digest.update(b"%s %d %d;" % (os.fsencode(place), status.st_size, status.st_mtime_ns))
     return digest.hexdigest()
 
 
-def _files_below(path: str) -> Iterator[tuple[str, os.stat_result]]:
+def _files_below(path: str, with_predictions: bool) -> Iterator[tuple[str, os.stat_result]]:
     if not os.path.isdir(path):
         if os.path.exists(path):
             yield path, os.stat(path)
@@ -374,20 +379,21 @@ def _files_below(path: str) -> Iterator[tuple[str, os.stat_result]]:
     except OSError:
         return
     for entry in listed:
-        if entry.name.startswith(".") and entry.name != ".lightly":
+        if entry.name.startswith(".") and not (with_predictions and entry.name == ".lightly"):
             continue
         if entry.is_dir():
-            yield from _files_below(entry.path)
+            yield from _files_below(entry.path, with_predictions)
         else:
             yield entry.path, entry.stat()
 
 
-def _exports(folder: Path) -> Iterator[tuple[Path, list[Detection]]]:
+def _exports(folder: Path, datasource: Path | None) -> Iterator[tuple[Path, list[Detection]]]:
     """Every place with an export, at and below a folder, and what it may be."""
     stack = [folder]
     while stack:
         place = stack.pop()
-        found = detect(place, shallow=True)
+        own = datasource is not None and place.resolve() == datasource.resolve()
+        found = [one for one in detect(place, shallow=True) if not (own and one.format == "lightly")]
         if found:
             yield place, found
         if not any(one.match.source == place for one in found):

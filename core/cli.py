@@ -218,7 +218,7 @@ def batch(
         raise UsageError(f"{target}: no such file or folder")
     doubtful: list[tuple[Path, str]] = []
     if target.is_dir():
-        plan, doubtful = batches.plan_folder(target)
+        plan, doubtful = batches.plan_folder(target, datasource)
     else:
         plan = batches.read_plan(target)
     if init:

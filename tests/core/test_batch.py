@@ -114,6 +114,20 @@ def test_a_task_that_was_written_by_other_means_is_not_taken_for_done(tmp_path: 
     assert statuses(overwrite=True) == ["done"]
 
 
+def test_the_datasource_may_be_the_folder_of_the_exports(fixtures: Path, tmp_path: Path) -> None:
+    """Its own predictions are no export, and do not make an export look changed."""
+    shutil.copytree(fixtures / "yolo/segmentation", tmp_path / "data/yolo")
+    coco(tmp_path / "data/labels.json")
+    for expected in ("done", "unchanged"):
+        done = run(tmp_path / "data", tmp_path / "data")
+        assert done.returncode == 0, done.stderr
+        assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [[expected, "labels"], [expected, "yolo"]]
+    shutil.copytree(fixtures / "yolo/segmentation", tmp_path / "root")
+    for expected in ("done", "unchanged"):
+        done = run(tmp_path / "root", tmp_path / "root")
+        assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [[expected, "root"]], done.stderr
+
+
 def test_what_fails_fails_alone(exports: Path, tmp_path: Path) -> None:
     coco(exports / "coco/annotations/val.json", annotations=[{"id": 1, "image_id": 9, "category_id": 2}])
     shutil.rmtree(exports / "more/yolo-obb")
