@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import pickle
+import re
 import time
 import traceback
 import uuid
@@ -214,14 +215,12 @@ def convert(
         raise UsageError(f"workers is at least 1, not {workers}")
     folder = storage.local_folder(datasource)
     adapter.as_frames = _as_frames(as_, videos, frames, first_frame, frame_step)
-    footage = None
-    if videos is not None:
-        from labelferry.video import Footage, frame_pattern
+    footage: Footage | None = None
+    pattern: re.Pattern[str] | None = None
+    if frames is not None:
+        from labelferry.video import frame_pattern
 
-        pattern = None if frames is None else frame_pattern(frames)
-        if first_frame is None:
-            first_frame = adapter.first_frame if pattern is None else 0
-        footage = Footage(Path(videos).expanduser(), pattern, first_frame, frame_step, progress)
+        pattern = frame_pattern(frames)
 
     wanted = _choose_task(adapter, None if task is None else task_type(task))
     task_name = f"{short_name(name)}_{wanted}" if task_name is None else task_name
@@ -236,6 +235,11 @@ def convert(
 
     with TaskFolder(folder, task_name, fingerprint or uuid.uuid4().hex[:16], overwrite) as task_folder:
         try:
+            if videos is not None:  # which takes a while: not before the task is known to be free
+                from labelferry.video import Footage
+
+                first = (adapter.first_frame if pattern is None else 0) if first_frame is None else first_frame
+                footage = Footage(Path(videos).expanduser(), pattern, first, frame_step, progress)
             job = ChunkJob(adapter, target, str(task_folder.files))
             os.makedirs(task_folder.files, exist_ok=True)
             journal_after = JOURNAL_AFTER if fingerprint else math.inf

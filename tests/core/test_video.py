@@ -411,6 +411,22 @@ def test_videos_that_are_damaged_are_told(tmp_path: Path, videos: Path, convert:
     assert 0 < sum(name.startswith("cut-") for name in found) < 30
 
 
+def test_videos_are_not_counted_for_a_task_that_exists(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = coco(tmp_path / "a.json", [{"file_name": "drive_1.png"}])
+    options: dict[str, Any] = {"format": "coco", "videos": videos, "frames": "{video}_{frame}"}
+    labelferry.convert(source, tmp_path / "out", **options)
+    counted: list[str] = []
+    monkeypatch.setattr(footage_module, "count_frames", counted.append)
+    with pytest.raises(labelferry.UsageError, match="exists"):
+        labelferry.convert(source, tmp_path / "out", **options)
+    assert not counted
+    with pytest.raises(labelferry.UsageError, match="no video"):
+        labelferry.convert(source, tmp_path / "other", format="coco", videos=tmp_path / "nowhere")
+    assert not (tmp_path / "other").exists(), "something was left behind"
+
+
 def test_the_command(videos: Path, tmp_path: Path) -> None:
     source = coco(tmp_path / "a.json", [{"file_name": "drive_1.png"}, {"file_name": "two_3.png"}])
 
