@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from labelferry.adapter import Adapter
 from labelferry.detect import HEAD, Match, Probe
 from labelferry.errors import ExportError
-from labelferry.images import MAX_IMAGE_PIXELS, VIDEO_EXTENSIONS, find_files
+from labelferry.images import MAX_FRAMES, MAX_IMAGE_PIXELS, find_files, is_video
 from labelferry.interpolation import interpolate_angle, interpolate_polygon, interpolate_polyline
 from labelferry.model import Annotations, Category, Finding, Image, Object, TaskType, VideoFrame
 from labelferry.registry import register
@@ -113,7 +113,7 @@ class _Task(NamedTuple):
     @property
     def video(self) -> str:
         """The name of its video: the file that it was made of, else its own."""
-        return self.source if os.path.splitext(self.source)[1].lower() in VIDEO_EXTENSIONS else self.name
+        return self.source if is_video(self.source) else self.name
 
 
 class _ImageElement(NamedTuple):
@@ -224,8 +224,8 @@ class _File:
         number = 0
         if self.tracks:
             frame = _whole(attributes.get("frame", ""))
-            if frame is None:
-                text = f"a <{kind}> of a track without the number of its frame"
+            if frame is None or frame >= MAX_FRAMES:
+                text = f"a <{kind}> of a track without the number of its frame, or one beyond {MAX_FRAMES:,}"
                 self.findings.append(Finding("error", "broken-shape", self._where(), text))
                 return
             number = frame
@@ -261,6 +261,9 @@ class _File:
             stop, count = _whole(task.findtext("stop_frame") or ""), _whole(task.findtext("size") or "")
             if stop is None and count is not None:
                 stop = start + (count - 1) * stride
+            if stop is not None and stop >= MAX_FRAMES:
+                text = f"a task whose last frame is {stop}; at most {MAX_FRAMES:,} frames are read"
+                raise ExportError(text, where=self._where(), code="broken-task")
             self.tasks[(task.findtext("id") or "").strip()] = _Task(
                 (task.findtext("name") or "").strip(),
                 (task.findtext("source") or "").strip(),
@@ -334,7 +337,7 @@ class Cvat(Adapter):
             for image in file.images:
                 task = file.task(image.task)
                 if self._wanted(image.task, task):
-                    is_frame = os.path.splitext(task.source)[1].lower() in VIDEO_EXTENSIONS
+                    is_frame = is_video(task.source)
                     source = _Source(file.path, tuple(image.shapes), image.size or task.size)
                     name = image.name if os.path.splitext(image.name)[1] or not is_frame else f"{image.name}.png"
                     yield Image(name, source, VideoFrame(task.source, image.number) if is_frame else None)

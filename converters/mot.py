@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from labelferry.adapter import Adapter
 from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError, UsageError
-from labelferry.images import IMAGE_EXTENSIONS, find_files, image_size
+from labelferry.images import IMAGE_EXTENSIONS, MAX_FRAMES, find_files, image_size
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
 from labelferry.registry import register
 from labelferry.text import read_names, read_text
@@ -119,7 +119,6 @@ class Mot(Adapter):
         self.scores = scores
         self.one_based = one_based
         self._sequences: list[_Sequence] | None = None
-        self._count = 0
 
     @classmethod
     def detect(cls, probe: Probe) -> Iterator[Match]:
@@ -153,7 +152,6 @@ class Mot(Adapter):
         names = list(CLASSES) if self._is_truth() else list(CLASSES[:1])
         if labels is not None:
             names = read_names(labels)
-        self._count = len(names)
         return [Category(i, name) for i, name in enumerate(names, 1)]
 
     def get_images(self) -> Iterator[Image]:
@@ -336,6 +334,8 @@ def _info(folder: str | None) -> _Info:
         section = parser["Sequence"]
         length = section.getint("seqLength")
         width, height = section.getint("imWidth"), section.getint("imHeight")
+        if length is not None and not 0 < length <= MAX_FRAMES:
+            raise ValueError(f"a seqLength of {length}")
     except (configparser.Error, KeyError, ValueError) as error:
         raise ExportError(f"not a seqinfo.ini: {error}", where=str(path), code="broken-seqinfo") from None
     images = section.get("imDir", "img1").strip("/\\") or "img1"

@@ -21,6 +21,15 @@ IMAGE_EXTENSIONS = frozenset(
 VIDEO_EXTENSIONS = frozenset(f".{extension}" for extension in "mp4 m4v hevc mpg mpeg avi mov webm".split(" "))
 """Extensions, in lower case, of the files that Lightly takes for videos."""
 
+MAX_FRAMES = 10_000_000
+"""Most frames of a video that an export may speak of, four days at 30 a second: a number alone must not fill memory."""
+
+
+def is_video(name: str) -> bool:
+    """Whether a file's name is that of a video."""
+    return os.path.splitext(name)[1].lower() in VIDEO_EXTENSIONS
+
+
 MAX_IMAGE_PIXELS = 89_478_485
 """Most pixels of a mask that is decoded: Pillow's own limit, a quarter of a GiB as RGB."""
 
@@ -160,10 +169,10 @@ def read_palette(path: str | Path) -> list[tuple[int, int, int]] | None:
     return None if flat is None else list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
 
 
-def find_files(folder: Path, extensions: frozenset[str]) -> Iterator[str]:
+def find_files(folder: Path, extensions: frozenset[str] | None) -> Iterator[str]:
     """Paths relative to the folder, with forward slashes, of all files below it with these extensions (lower case;
-    files may have them in any), sorted folder by folder; hidden files and folders are passed over. Links to folders are
-    followed, each folder once."""
+    files may have them in any; None for all), sorted folder by folder; hidden files and folders are passed over. Links
+    to folders are followed, each folder once."""
     stack = [""]
     seen = set()
     while stack:
@@ -181,7 +190,7 @@ def find_files(folder: Path, extensions: frozenset[str]) -> Iterator[str]:
         for name, is_folder in listing:
             if is_folder:
                 folders.append(f"{relative}{name}/")
-            elif name[name.rfind(".") :].lower() in extensions:
+            elif extensions is None or name[name.rfind(".") :].lower() in extensions:
                 yield relative + name
         stack += reversed(folders)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from labelferry.adapter import Adapter
 from labelferry.errors import UsageError
-from labelferry.images import VIDEO_EXTENSIONS
+from labelferry.images import is_video
 from labelferry.model import Annotations, Category, Finding, Image, TaskType
 
 Conflicts = Literal["refuse", "first", "last"]
@@ -105,15 +105,13 @@ class Merged(Adapter):
         annotations.category_ids = np.array(
             [ids.get(number, -1 - number) for number in annotations.category_ids.tolist()], np.int64
         )
-        if len(self.adapters) > 1:  # of one export's classes each
-            annotations.probabilities = None
+        annotations.probabilities = None  # of one export's classes each
         return annotations
 
 
 def _stem(video: str) -> str:
     """A video's name, which some formats give with its extension."""
-    stem, extension = os.path.splitext(video)
-    return stem if extension.lower() in VIDEO_EXTENSIONS else video
+    return os.path.splitext(video)[0] if is_video(video) else video
 
 
 def merged(adapters: Iterable[Adapter], conflicts: Conflicts) -> Adapter:

@@ -279,3 +279,10 @@ def test_a_folder_of_files_merges_labels_by_name(convert: Any, tmp_path: Path) -
             (tmp_path / "b/annotations.xml").write_text(text.replace("<name>x</name>", "<name>dog</name>"))
     found = convert(tmp_path, format="cvat")
     assert {name: predictions[0]["category_id"] for name, predictions in found.items()} == {"a.png": 0, "b.png": 1}
+
+
+def test_no_number_of_frames_makes_it_go_on_for_ever(fails: Any, tmp_path: Path) -> None:
+    body = f'<track id="0" label="car">{box(0, 1)}</track>'
+    assert "broken-task" in fails(write(tmp_path / "a.xml", body, frames=10**14), format="cvat")
+    body = f'<track id="0" label="car">{box(0, 1)}{box(10**14, 1)}</track>'
+    assert "broken-shape" in fails(write(tmp_path / "b.xml", body), format="cvat")

@@ -122,6 +122,9 @@ def test_faults_are_named_with_their_lines(fails: Any, tmp_path: Path) -> None:
     assert "broken-seqinfo" in found
     found = fails(sequence(tmp_path / "b", "1,1,1,1,5,5,1,1,1", seqinfo="[Sequence]\nimDir=../x\n"), format="mot")
     assert "broken-seqinfo" in found
+    for length in (0, 10**15):  # no number makes it go on for ever
+        found = fails(sequence(tmp_path / "b", "", seqinfo=f"[Sequence]\nseqLength={length}\n"), format="mot")
+        assert "broken-seqinfo" in found
     found = fails(sequence(tmp_path / "b", "1,1,1,1,5,5,1,1,1", seqinfo="[Sequence]\nname=x\n"), format="mot")
     assert "image-size" in found
     assert "no-labels" in fails(Path(__file__).parent, format="mot")
