@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from labelferry.adapter import Adapter
     from labelferry.report import FindingSummary, Report
 
@@ -136,37 +138,32 @@ def convert(
     from labelferry import pipeline
     from labelferry.report import ConversionError
 
-    progress = _Progress(quiet)
     try:
-        result = pipeline.convert(
-            source,
-            datasource,
-            format=from_,
-            task=None if task is None else task.value,
-            task_name=task_name,
-            classes=None if classes is None else _classes(classes),
-            keep_category_ids=keep_category_ids,
-            image_prefix=image_prefix,
-            videos=videos,
-            frames=frames,
-            first_frame=first_frame,
-            frame_step=frame_step,
-            as_=None if as_ is None else as_.value,
-            score=score,
-            on_error=on_error.value,
-            strict=strict,
-            overwrite=overwrite,
-            workers=workers,
-            progress=progress,
-            **{name: value for name, value in options.items() if value is not None},
-        )
+        with _Progress(quiet) as progress:
+            result = pipeline.convert(
+                source,
+                datasource,
+                format=from_,
+                task=None if task is None else task.value,
+                task_name=task_name,
+                classes=None if classes is None else _classes(classes),
+                keep_category_ids=keep_category_ids,
+                image_prefix=image_prefix,
+                videos=videos,
+                frames=frames,
+                first_frame=first_frame,
+                frame_step=frame_step,
+                as_=None if as_ is None else as_.value,
+                score=score,
+                on_error=on_error.value,
+                strict=strict,
+                overwrite=overwrite,
+                workers=workers,
+                progress=progress,
+                **{name: value for name, value in options.items() if value is not None},
+            )
     except ConversionError as error:
         result = error.report
-    except KeyboardInterrupt:
-        progress.close()
-        _fail("interrupted; run the same command again to go on from here", 130)
-    finally:
-        progress.close()
     if report is not None:
         report.write_text(json.dumps(result.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if as_json:
@@ -235,16 +232,10 @@ def batch(
         raise UsageError("name the datasource: labelferry batch TARGET DATASOURCE")
     if not plan.jobs:
         raise UsageError(f"{target}: no export that any format recognises")
-    progress = _BatchProgress(quiet, [job.name for job in plan.jobs])
-    try:
+    with _BatchProgress(quiet, [job.name for job in plan.jobs]) as progress:
         outcomes = batches.run(
             plan, place, workers=workers, overwrite=overwrite, progress=progress, finished=progress.finished
         )
-    except KeyboardInterrupt:
-        progress.close()
-        _fail("interrupted; run the same command again to go on from here", 130)
-    finally:
-        progress.close()
     if report is not None:
         content = json.dumps([outcome.to_dict() for outcome in outcomes], indent=2, ensure_ascii=False)
         report.write_text(content + "\n", encoding="utf-8")
@@ -272,11 +263,25 @@ def batch(
         raise SystemExit(1)
 
 
-class _BatchProgress:
+class _Shown:
+    """What is shown while a command runs; Ctrl-C ends it with a word on how to go on."""
+
+    _bar: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            _fail("interrupted; run the same command again to go on from here", 130)
+
+
+class _BatchProgress(_Shown):
     """A line for each job: a bar on a terminal, a line when it has ended elsewhere, nothing if quiet; all on stderr."""
 
     def __init__(self, quiet: bool, names: list[str]) -> None:
-        self._bar: Any = None
         self._rows: dict[str, Any] = {}
         self._quiet = quiet
         if not quiet and sys.stderr.isatty():
@@ -303,11 +308,6 @@ class _BatchProgress:
             self._bar.update(self._rows[outcome.task_name], total=1, completed=1, what=outcome.status)
         elif not self._quiet and self._bar is None:
             print(f"{outcome.status}: {outcome.task_name}", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
 
 
 def detect(
@@ -451,13 +451,12 @@ def _fail(message: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-class _Progress:
+class _Progress(_Shown):
     """A bar on a terminal, a line now and then elsewhere, nothing if quiet; all on stderr."""
 
     SECONDS_BETWEEN_LINES = 10.0
 
     def __init__(self, quiet: bool) -> None:
-        self._bar: Any = None
         self._printed = time.monotonic()
         self._quiet = quiet
         if not quiet and sys.stderr.isatty():
@@ -483,11 +482,6 @@ class _Progress:
         elif not self._quiet and time.monotonic() - self._printed > self.SECONDS_BETWEEN_LINES:
             self._printed = time.monotonic()
             print(f"{done:,}{'' if total is None else f' of {total:,}'} {what}", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
 
 
 def _print_report(report: Report, quiet: bool, to: Any) -> None:
