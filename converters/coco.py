@@ -24,7 +24,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
 from labelferry.adapter import Adapter
-from labelferry.detect import Match, Probe, json_files
+from labelferry.detect import Match, Probe, json_files, match_results
 from labelferry.errors import ExportError
 from labelferry.images import image_size, read_label_map
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
@@ -222,11 +222,7 @@ class Coco(Adapter):
             kind = "panoptic" if b'"segments_info"' in probe.head(path) else "annotations"
             yield Match(path, f"COCO {kind}", tasks, images)
         for path in results:
-            options = {"dataset": datasets[0] if len(datasets) == 1 else Path("INSTANCES.json")}
-            question = "results speak of the images and categories of a COCO file: which? (--dataset)"
-            is_known = len(datasets) == 1
-            tasks = _tasks_seen(probe.head(path))
-            yield Match(path, "COCO results", tasks, None, True, options, "" if is_known else question)
+            yield match_results(path, "COCO results", _tasks_seen(probe.head(path)), datasets)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_export": None}

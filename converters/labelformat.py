@@ -64,6 +64,8 @@ class Labelformat(Adapter):
     format: ClassVar[str] = ""
     path: Path
     _options: dict[str, Any]
+    _input: Any = None
+    _held: tuple[TaskType, ...] = ()  # of an input that is made already
 
     def __init__(self, path: Path) -> None:
         names = ", ".join(f"labelformat:{name}" for name in self.variants())
@@ -82,7 +84,7 @@ class Labelformat(Adapter):
             known.insert(0, TaskType.SEMANTIC_SEGMENTATION)
         if not known:
             raise UsageError(f"{type(labels).__name__} is no labelformat input of boxes or masks")
-        adapter.__dict__["_held"] = (known[0],)
+        adapter._held = (known[0],)
         return adapter
 
     @classmethod
@@ -90,16 +92,16 @@ class Labelformat(Adapter):
         boxes = (TaskType.OBJECT_DETECTION,)
         question = "which classes are there? (--category-names)"
         if probe.path.suffix.lower() == ".ndjson" and b'"data_row"' in probe.head(probe.path):
-            options = {"variant": "labelformat:labelbox", "category_names": "CLASS,CLASS"}
-            yield Match(probe.path, "Labelbox export", boxes, None, True, options, question)
+            options = {"category_names": "CLASS,CLASS"}
+            yield Match(probe.path, "Labelbox export", boxes, None, True, options, question, "labelbox")
         if probe.is_dir:
             names, whole = probe.files(probe.path, frozenset((".txt",)), depth=0)
             lines = [line.split() for name in names[:5] for line in probe.head(probe.path / name).splitlines()]
             if lines and all(
                 len(line) in (15, 16) and _is_number(line[4]) and not _is_number(line[0]) for line in lines
             ):
-                options = {"variant": "labelformat:kitti", "category_names": "CLASS,CLASS"}
-                yield Match(probe.path, "KITTI boxes", boxes, len(names), whole, options, question)
+                options = {"category_names": "CLASS,CLASS"}
+                yield Match(probe.path, "KITTI boxes", boxes, len(names), whole, options, question, "kitti")
 
     @classmethod
     def variants(cls) -> Iterable[str]:
@@ -115,8 +117,7 @@ class Labelformat(Adapter):
         return _restored, (self.format, {**self.__dict__, "_input": None})
 
     def get_tasks(self) -> tuple[TaskType, ...]:
-        held: tuple[TaskType, ...] = self.__dict__.get("_held", self.tasks)
-        return held
+        return self._held or self.tasks
 
     def get_categories(self) -> list[Category]:
         with _faults(self.path):
@@ -161,7 +162,7 @@ class Labelformat(Adapter):
         return kept
 
     def _labels(self) -> Any:
-        if self.__dict__.get("_input") is None:
+        if self._input is None:
             with _faults(self.path):
                 self._input = _make_input(self.format, self.task, self.path, self._options)
         return self._input

@@ -22,7 +22,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
 from labelferry.adapter import Adapter
-from labelferry.detect import Match, Probe, json_files
+from labelferry.detect import Match, Probe, json_files, match_results
 from labelferry.errors import ExportError
 from labelferry.model import Annotations, Category, Finding, Image, TaskType, VideoFrame
 from labelferry.registry import register
@@ -130,18 +130,7 @@ class YouTubeVis(Adapter):
         for path in json_files(probe):
             head = probe.head(path)
             if head.lstrip()[:1] == b"[" and b'"video_id"' in head and b'"segmentations"' in head:
-                options = {"dataset": datasets[0] if len(datasets) == 1 else Path("INSTANCES.json")}
-                is_known = len(datasets) == 1
-                question = "results speak of the videos and categories of another file: which? (--dataset)"
-                yield Match(
-                    path,
-                    "YouTube-VIS results",
-                    cls.tasks,
-                    None,
-                    True,
-                    options,
-                    "" if is_known else question,
-                )
+                yield match_results(path, "YouTube-VIS results", cls.tasks, datasets)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_export": None}

@@ -20,6 +20,7 @@ from labelferry import storage
 from labelferry.adapter import Adapter, adapter_options, make_adapter
 from labelferry.detect import Detection, Probe, detect, detect_one
 from labelferry.errors import ExportError, LabelferryError, UsageError
+from labelferry.images import find_files
 from labelferry.lightly import TASKS, check_task_name
 from labelferry.merge import Conflicts, merged
 from labelferry.pipeline import convert
@@ -27,9 +28,7 @@ from labelferry.registry import get_adapter, short_name
 from labelferry.report import ConversionError, Report
 from labelferry.task_folder import origin_path
 from labelferry.text import read_text
-from labelferry.workers import worker_pool
-
-_KILLED = "a worker process was killed, perhaps for want of memory; run again with fewer --workers"
+from labelferry.workers import KILLED, worker_pool
 
 _DATA_FOLDERS = frozenset(("images", "labels", "masks", "videos", "jpegimages", "img1", "train", "val", "test"))
 """Folders that belong to the export beside them."""
@@ -236,7 +235,7 @@ def run(
                 if outcome.status == "done":
                     origin_path(folder, name).parent.mkdir(parents=True, exist_ok=True)
                     origin_path(folder, name).write_bytes(orjson.dumps({"signature": signature}))
-                if outcome.error == _KILLED:
+                if outcome.error == KILLED:
                     pool = None
             outcomes.append(outcome)
             if finished:
@@ -296,7 +295,7 @@ def _run_job(
     except (LabelferryError, OSError) as error:
         return Outcome(name, "failed", str(error))
     except BrokenProcessPool:
-        return Outcome(name, "failed", _KILLED)
+        return Outcome(name, "failed", KILLED)
     except Exception as error:  # a defect of one adapter stops no other job
         return Outcome(name, "failed", f"{type(error).__name__}: {error} (a defect of the adapter of {job.format})")
     return Outcome(name, "done", "", report)
@@ -358,33 +357,27 @@ def _signature(job: Job) -> str:
     paths = [*job.sources, *([job.videos] if job.videos else [])]
     paths += [value for value in job.options.values() if isinstance(value, str) and os.path.exists(value)]
     for path in paths:
-        for place, status in _files_below(path, with_predictions=job.format in ("lightly", "auto")):
-            digest.update(b"%s %d %d;" % (os.fsencode(place), status.st_size, status.st_mtime_ns))
+        for place in _files_of(Path(path), with_predictions=job.format in ("lightly", "auto")):
+            with suppress(OSError):
+                status = os.stat(place)
+                digest.update(b"%s %d %d;" % (os.fsencode(place), status.st_size, status.st_mtime_ns))
     return digest.hexdigest()
 
 
-def _files_below(path: str, with_predictions: bool) -> Iterator[tuple[str, os.stat_result]]:
-    if not os.path.isdir(path):
-        if os.path.exists(path):
-            yield path, os.stat(path)
-            # what a file of labels speaks of lies beside it
-            if os.path.splitext(path)[1].lower() not in (".yaml", ".yml", ".data", ".txt", ".names"):
-                return
-            path = os.path.dirname(path) or "."
-        else:
+def _files_of(path: Path, with_predictions: bool) -> Iterator[Path]:
+    """All files of an export: those below a folder, and a datasource's predictions; a file, and what lies beside it if
+    it is one that tells where labels are."""
+    if not path.is_dir():
+        yield path
+        if path.suffix.lower() not in (".yaml", ".yml", ".data", ".txt", ".names"):
             return
-    try:
-        with os.scandir(path) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in listed:
-        if entry.name.startswith(".") and not (with_predictions and entry.name == ".lightly"):
-            continue
-        if entry.is_dir():
-            yield from _files_below(entry.path, with_predictions)
-        else:
-            yield entry.path, entry.stat()
+        path = path.parent
+    with suppress(ExportError):  # what cannot be listed fails when it is read
+        yield from (path / name for name in find_files(path, None))
+        if with_predictions and (path / ".lightly/predictions").is_dir():
+            yield from (
+                path / ".lightly/predictions" / name for name in find_files(path / ".lightly/predictions", None)
+            )
 
 
 def _exports(folder: Path, datasource: Path | None) -> Iterator[tuple[Path, list[Detection]]]:

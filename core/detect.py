@@ -33,6 +33,7 @@ class Match(NamedTuple):
         exact: whether it is exactly so many; else there are at least as many.
         options: the adapter's options that it needs.
         question: what cannot be told by looking, and which option would settle it.
+        variant: the variant of the format, as `kitti` of `labelformat:kitti`.
     """
 
     source: Path
@@ -42,6 +43,15 @@ class Match(NamedTuple):
     exact: bool = True
     options: dict[str, Any] = {}  # noqa: RUF012
     question: str = ""
+    variant: str = ""
+
+
+def match_results(path: Path, flavour: str, tasks: tuple[TaskType, ...], datasets: list[Path]) -> Match:
+    """A file of results, which speak of another file's images and categories: of the only one that was found."""
+    if len(datasets) == 1:
+        return Match(path, flavour, tasks, options={"dataset": datasets[0]})
+    question = "results speak of the images and categories of another file: which? (--dataset)"
+    return Match(path, flavour, tasks, options={"dataset": Path("INSTANCES.json")}, question=question)
 
 
 class Detection(NamedTuple):
@@ -202,8 +212,8 @@ def detect(path: str | Path, shallow: bool = False) -> list[Detection]:
         except UsageError:  # a broken package's, which `formats` tells of
             continue
         probe.left = MOST
-        matches = _matches(adapter, probe)
-        found += [Detection(match.options.get("variant", name), _without_variant(match)) for match in matches]
+        for match in _matches(adapter, probe):
+            found.append(Detection(f"{name}:{match.variant}" if match.variant else name, match))  # noqa: PERF401
     return found
 
 
@@ -233,7 +243,3 @@ def _matches(adapter: Any, probe: Probe) -> Iterable[Match]:
         return list(adapter.detect(probe))
     except (LabelferryError, OSError, ValueError, KeyError, TypeError):  # it looks like the format, and is broken
         return []
-
-
-def _without_variant(match: Match) -> Match:
-    return match._replace(options={name: value for name, value in match.options.items() if name != "variant"})

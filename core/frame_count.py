@@ -16,6 +16,7 @@ from av.error import FFmpegError
 
 from labelferry.bitstream import CHECKS, Unproven
 from labelferry.errors import ExportError
+from labelferry.model import Finding
 
 _WHOLE_PICTURES = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 """Containers that store exactly one access unit a packet."""
@@ -35,6 +36,11 @@ class FrameCount(NamedTuple):
     width: int
     height: int
     broken: str = ""
+
+    def findings(self, path: str | Path) -> list[Finding]:
+        """What the user must be told of it."""
+        text = f"it breaks off ({self.broken}); the {self.frames:,} frames that PyAV decodes are taken"
+        return [Finding("repair", "video-truncated", str(path), text)] if self.broken else []
 
 
 def count_frames(path: str | Path) -> FrameCount:

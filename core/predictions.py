@@ -49,10 +49,16 @@ class Classes:
         """The ids of names, -1 where they are not among the categories."""
         return np.array([self._by_name.get(str(name), -1) for name in names], np.int64)
 
-    def columns(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Of (N, C) probabilities, one column a class of the model, those of the categories, summing to 1."""
+    def columns(self, probabilities: NDArray[np.float64], names: Mapping[int, str] | None) -> NDArray[np.float64]:
+        """Of (N, C) probabilities, one column a class of the model, those of the categories, summing to 1; by the
+        names of the model's classes, where it gives them."""
         count = probabilities.shape[1]
-        if not self.is_subset and count != len(self.ids):
+        if names is not None:
+            ids = self.ids_of_names([names.get(i, "") for i in range(count)])
+            by_id = np.zeros((len(probabilities), max(self.ids) + 1))
+            by_id[:, ids[ids >= 0]] = probabilities[:, ids >= 0]
+            probabilities, count = by_id, by_id.shape[1]
+        elif not self.is_subset and count != len(self.ids):
             text = f"{count} probabilities for {len(self.ids)} categories"
             raise ExportError(f"{text}; name the categories as {{name: id}} to keep some", code="probabilities-count")
         if max(self.ids) >= count:
@@ -61,7 +67,7 @@ class Classes:
             )
         kept = probabilities[:, self.ids]
         sums = kept.sum(axis=1, keepdims=True)
-        return kept / np.where(sums > 0, sums, 1) if self.is_subset else kept
+        return kept / np.where(sums > 0, sums, 1) if self.is_subset or names is not None else kept
 
 
 def annotations_of(
@@ -103,15 +109,7 @@ def annotations_of(
     boxes = _boxes(columns.get("xywh"), columns.get("xyxy"))
     probabilities = columns.get("probabilities")
     if probabilities is not None:
-        probabilities = np.atleast_2d(_array(probabilities))
-        if names is not None:
-            ids = classes.ids_of_names([names.get(i, "") for i in range(probabilities.shape[1])])
-            spread = np.zeros((len(probabilities), max(classes.ids) + 1))
-            spread[:, ids[ids >= 0]] = probabilities[:, ids >= 0]
-            sums = spread.sum(axis=1, keepdims=True)
-            probabilities = spread[:, classes.ids] / np.where(sums > 0, sums, 1)
-        else:
-            probabilities = classes.columns(probabilities)
+        probabilities = classes.columns(np.atleast_2d(_array(probabilities)), names)
     keypoints, scores = _keypoints(columns.get("keypoints")), columns.get("scores")
     category_ids = columns.get("category_ids")
     if category_ids is None and probabilities is not None:

@@ -190,7 +190,8 @@ class TaskWriter:
             "probabilities": probabilities,
             "class_scores": class_scores,
         }
-        self._write(Path(file_name).as_posix(), predictions, columns, size)
+        given = None if size is None else (int(size[0]), int(size[1]))  # of any two numbers
+        self._write(Path(file_name).as_posix(), predictions, columns, given)
 
     def video(self, path: str | Path, name: str | None = None) -> VideoWriter:
         """A video whose frames are written in a `with` block; frames that are not written become empty at its end.
@@ -222,7 +223,7 @@ class TaskWriter:
             name = image_name(file_name)
             annotations = annotations_of(predictions, columns, self._classes, size, self._aggregate, name)
             if size is not None and annotations.size != size:
-                text = f"the predictions are for (width, height) = {annotations.size}, the image has {tuple(size)}"
+                text = f"the predictions are for (width, height) = {annotations.size}, the image has {size}"
                 raise ExportError(text, where=name, code="size-differs")
             conformed = self._conform(annotations, tally)
             if conformed is not None:
@@ -290,11 +291,10 @@ class VideoWriter:
     def __init__(self, task: TaskWriter, path: Path, name: str) -> None:
         from labelferry.frame_count import count_frames
 
-        count = count_frames(path)
+        self._count = count = count_frames(path)
         self.name = name
         self.frame_count = count.frames
         self.size = count.width, count.height
-        self._broken = count.broken
         self._task = task
         self._path = path
         self._written = bytearray(self.frame_count)
@@ -308,9 +308,7 @@ class VideoWriter:
         if kind is not None:
             return
         tally = Tally()
-        if self._broken:
-            text = f"it breaks off ({self._broken}); the {self.frame_count:,} frames that PyAV decodes are taken"
-            tally.add([Finding("repair", "video-truncated", str(self._path), text)])
+        tally.add(self._count.findings(self._path))
         self._task._count(tally, videos=1)
         has_empty_files = self._task.task is not TaskType.CLASSIFICATION
         for index, written in enumerate(self._written):
@@ -328,14 +326,14 @@ class VideoWriter:
 
         index = -1
         with av.open(str(self._path)) as container:
-            if not self._broken:
+            if not self._count.broken:
                 container.streams.video[0].thread_type = "AUTO"
             try:
                 for index, frame in enumerate(container.decode(video=0)):
                     if index < self.frame_count:
                         yield index, frame
             except FFmpegError as error:
-                if not self._broken:
+                if not self._count.broken:
                     text = f"frame {index + 1} cannot be decoded: {error.strerror}"
                     raise ExportError(text, where=str(self._path), code="video-broken") from None
         if index + 1 != self.frame_count:

@@ -113,14 +113,11 @@ class Footage:
                 if isinstance(count, ExportError):
                     self.findings.append(Finding("error", count.code, count.where, count.message))
                     continue
-                if count.broken:
-                    text = f"it breaks off ({count.broken}); the {count.frames:,} frames that PyAV decodes are taken"
-                    self.findings.append(Finding("repair", "video-truncated", f"{folder}/{name}", text))
+                self.findings += count.findings(f"{folder}/{name}")
                 self.videos.append(Video(name, count.frames, (count.width, count.height)))
         self._pattern = pattern
         self._first_frame = first_frame
         self._frame_step = frame_step
-        self._names = names
         self._folder = folder
         self._by_base: dict[str, list[str]] = {}
         for name in names:

@@ -15,6 +15,8 @@ from multiprocessing.connection import wait
 from labelferry.errors import LabelferryError
 from labelferry.registry import load_file, loaded_files
 
+KILLED = "a worker process was killed, perhaps for want of memory; run again with fewer --workers"
+
 
 @contextmanager
 def worker_pool(workers: int, module: str) -> Iterator[ProcessPoolExecutor]:
@@ -38,9 +40,7 @@ def worker_pool(workers: int, module: str) -> Iterator[ProcessPoolExecutor]:
     try:
         yield pool
     except BrokenProcessPool:
-        raise LabelferryError(
-            "a worker process was killed, perhaps for want of memory; run again with fewer --workers"
-        ) from None
+        raise LabelferryError(KILLED) from None
     finally:
         pool.shutdown(cancel_futures=True)
 

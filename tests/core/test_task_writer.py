@@ -209,6 +209,11 @@ def test_ultralytics_boxes_go_by_name(write: Any) -> None:
     assert write("object-detection", ["car"], results(boxes=None)) == []
 
 
+def test_a_size_of_any_two_numbers(write: Any) -> None:
+    for size in ([64, 48], np.array([64, 48]), (64.0, 48.0)):
+        assert len(write("object-detection", ["car"], results(boxes=ultralytics_boxes()), size=size)) == 1
+
+
 def test_ultralytics_masks(write: Any) -> None:
     """`data` where it is as large as the image, else the outlines."""
     pixels = np.zeros((2, 48, 64), np.float32)
