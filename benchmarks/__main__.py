@@ -22,7 +22,7 @@ import psutil
 
 import labelferry
 from benchmarks import data, others
-from labelferry import frame_count
+from labelferry.video import frame_count
 
 Run = Callable[[Path], object]
 

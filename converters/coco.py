@@ -23,14 +23,14 @@ import numpy as np
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
-from labelferry.adapter import Adapter
-from labelferry.detect import Match, Probe, json_files, match_results
 from labelferry.errors import ExportError
-from labelferry.images import image_size, read_label_map
+from labelferry.masks.rle import RunLengthMask, masks_from_coco, masks_from_label_map
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
-from labelferry.registry import register
-from labelferry.rle import RunLengthMask, masks_from_coco, masks_from_label_map
-from labelferry.text import decode_part, json_fault
+from labelferry.plugin.adapter import Adapter
+from labelferry.plugin.detect import Match, Probe, json_files, match_results
+from labelferry.plugin.registry import register
+from labelferry.reading.images import image_size, read_label_map
+from labelferry.reading.text import decode_part, json_fault
 
 NAMED = 100
 """Faults of one kind that are named one by one; the rest are counted."""

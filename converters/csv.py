@@ -17,13 +17,13 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from labelferry.adapter import Adapter
-from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError, UsageError
-from labelferry.images import IMAGE_EXTENSIONS
 from labelferry.model import Annotations, Category, Finding, Image, TaskType
-from labelferry.registry import register
-from labelferry.text import read_names
+from labelferry.plugin.adapter import Adapter
+from labelferry.plugin.detect import Match, Probe
+from labelferry.plugin.registry import register
+from labelferry.reading.images import IMAGE_EXTENSIONS
+from labelferry.reading.text import read_names
 
 FILE_COLUMNS = ("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img", "name")
 CLASS_COLUMNS = ("class", "label", "category", "class_name", "label_name", "target", "prediction", "species")

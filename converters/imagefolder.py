@@ -15,13 +15,13 @@ from typing import Annotated
 
 import numpy as np
 
-from labelferry.adapter import Adapter
-from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError
-from labelferry.images import IMAGE_EXTENSIONS, find_files
 from labelferry.model import Annotations, Category, Finding, Image, TaskType
-from labelferry.registry import register
-from labelferry.text import read_names
+from labelferry.plugin.adapter import Adapter
+from labelferry.plugin.detect import Match, Probe
+from labelferry.plugin.registry import register
+from labelferry.reading.images import IMAGE_EXTENSIONS, find_files
+from labelferry.reading.text import read_names
 
 SPLITS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 

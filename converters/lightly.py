@@ -18,15 +18,15 @@ import numpy as np
 import orjson
 from msgspec import Meta, Struct
 
-from labelferry.adapter import Adapter
-from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError, UsageError
-from labelferry.images import find_files, image_size
-from labelferry.lightly import SCHEMA, TASKS, prediction_path
+from labelferry.lightly.format import SCHEMA, TASKS, prediction_path
+from labelferry.masks.rle import RunLengthMask
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
-from labelferry.registry import register
-from labelferry.rle import RunLengthMask
-from labelferry.text import json_fault, read_json
+from labelferry.plugin.adapter import Adapter
+from labelferry.plugin.detect import Match, Probe
+from labelferry.plugin.registry import register
+from labelferry.reading.images import find_files, image_size
+from labelferry.reading.text import json_fault, read_json
 
 _JSON = frozenset((".json",))
 _FILE_NAME = re.compile(rb'\s*\{\s*"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')

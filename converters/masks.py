@@ -19,10 +19,14 @@ from typing import Literal as OneOf
 
 import numpy as np
 
-from labelferry.adapter import Adapter
-from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError, UsageError
-from labelferry.images import (
+from labelferry.masks.label_maps import instance_segments, segments_of
+from labelferry.masks.rle import RunLengthMask, masks_from_label_map
+from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
+from labelferry.plugin.adapter import Adapter
+from labelferry.plugin.detect import Match, Probe
+from labelferry.plugin.registry import register
+from labelferry.reading.images import (
     IMAGE_EXTENSIONS,
     LabelMap,
     find_files,
@@ -31,12 +35,8 @@ from labelferry.images import (
     read_label_map,
     read_palette,
 )
-from labelferry.label_colours import read_label_colours
-from labelferry.label_maps import instance_segments, segments_of
-from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
-from labelferry.registry import register
-from labelferry.rle import RunLengthMask, masks_from_label_map
-from labelferry.text import read_json, read_names, read_text, read_yaml
+from labelferry.reading.label_colours import read_label_colours
+from labelferry.reading.text import read_json, read_names, read_text, read_yaml
 
 Kind = OneOf["index", "colour", "instance", "cityscapes", "binary"]
 

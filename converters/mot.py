@@ -24,13 +24,13 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from labelferry.adapter import Adapter
-from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError, UsageError
-from labelferry.images import IMAGE_EXTENSIONS, MAX_FRAMES, find_files, image_size
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
-from labelferry.registry import register
-from labelferry.text import read_names, read_text
+from labelferry.plugin.adapter import Adapter
+from labelferry.plugin.detect import Match, Probe
+from labelferry.plugin.registry import register
+from labelferry.reading.images import IMAGE_EXTENSIONS, MAX_FRAMES, find_files, image_size
+from labelferry.reading.text import read_names, read_text
 
 CLASSES = (
     *("pedestrian", "person on vehicle", "car", "bicycle", "motorbike", "non motorized vehicle", "static person"),

@@ -19,15 +19,22 @@ from typing import Annotated, NamedTuple
 
 import numpy as np
 
-from labelferry.adapter import Adapter
-from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError
-from labelferry.images import IMAGE_EXTENSIONS, find_files, image_size, packed_colour, read_label_map, read_palette
-from labelferry.label_colours import read_label_colours, voc_colour
-from labelferry.label_maps import instance_segments, segments_of
+from labelferry.masks.label_maps import instance_segments, segments_of
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
-from labelferry.registry import register
-from labelferry.text import MAX_TEXT, read_names, read_text
+from labelferry.plugin.adapter import Adapter
+from labelferry.plugin.detect import Match, Probe
+from labelferry.plugin.registry import register
+from labelferry.reading.images import (
+    IMAGE_EXTENSIONS,
+    find_files,
+    image_size,
+    packed_colour,
+    read_label_map,
+    read_palette,
+)
+from labelferry.reading.label_colours import read_label_colours, voc_colour
+from labelferry.reading.text import MAX_TEXT, read_names, read_text
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),

@@ -25,14 +25,14 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from labelferry.adapter import Adapter
-from labelferry.detect import Match, Probe
 from labelferry.errors import ExportError
-from labelferry.images import IMAGE_EXTENSIONS, find_files, image_size
+from labelferry.masks.rle import masks_from_coco
 from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
-from labelferry.registry import register
-from labelferry.rle import masks_from_coco
-from labelferry.text import read_names, read_text, read_yaml
+from labelferry.plugin.adapter import Adapter
+from labelferry.plugin.detect import Match, Probe
+from labelferry.plugin.registry import register
+from labelferry.reading.images import IMAGE_EXTENSIONS, find_files, image_size
+from labelferry.reading.text import read_names, read_text, read_yaml
 
 SPLITS = ("train", "val", "valid", "test")
 SAMPLE = 200

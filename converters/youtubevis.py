@@ -21,13 +21,13 @@ import numpy as np
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
-from labelferry.adapter import Adapter
-from labelferry.detect import Match, Probe, json_files, match_results
 from labelferry.errors import ExportError
+from labelferry.masks.rle import masks_from_coco
 from labelferry.model import Annotations, Category, Finding, Image, TaskType, VideoFrame
-from labelferry.registry import register
-from labelferry.rle import masks_from_coco
-from labelferry.text import decode_part, json_fault
+from labelferry.plugin.adapter import Adapter
+from labelferry.plugin.detect import Match, Probe, json_files, match_results
+from labelferry.plugin.registry import register
+from labelferry.reading.text import decode_part, json_fault
 
 _NONE = Raw(b"null")
 _NUMBER = re.compile(r"(\d+)$")

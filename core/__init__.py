@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labelferry.adapter import Adapter
     from labelferry.errors import ExportError, LabelferryError, UsageError
+    from labelferry.masks.rle import RunLengthMask, decode, encode
     from labelferry.model import Annotations, Category, File, Finding, Image, Object, TaskType, VideoFrame
-    from labelferry.pipeline import convert
-    from labelferry.registry import register
+    from labelferry.plugin.adapter import Adapter
+    from labelferry.plugin.registry import register
+    from labelferry.predictions.task_writer import TaskWriter, VideoWriter, open_task
     from labelferry.report import ConversionError, Report
-    from labelferry.rle import RunLengthMask, decode, encode
-    from labelferry.task_writer import TaskWriter, VideoWriter, open_task
+    from labelferry.run.pipeline import convert
 
 __all__ = [
     "Adapter",
@@ -40,14 +40,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "adapter": ("Adapter",),
     "errors": ("ExportError", "LabelferryError", "UsageError"),
+    "masks.rle": ("RunLengthMask", "decode", "encode"),
     "model": ("Annotations", "Category", "File", "Finding", "Image", "Object", "TaskType", "VideoFrame"),
-    "pipeline": ("convert",),
-    "registry": ("register",),
+    "plugin.adapter": ("Adapter",),
+    "plugin.registry": ("register",),
+    "predictions.task_writer": ("TaskWriter", "VideoWriter", "open_task"),
     "report": ("ConversionError", "Report"),
-    "rle": ("RunLengthMask", "decode", "encode"),
-    "task_writer": ("TaskWriter", "VideoWriter", "open_task"),
+    "run.pipeline": ("convert",),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from labelferry.rle import RunLengthMask
+from labelferry.masks.rle import RunLengthMask
 
 
 class TaskType(str, Enum):

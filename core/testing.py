@@ -8,10 +8,10 @@ from itertools import islice
 
 import numpy as np
 
-from labelferry.adapter import Adapter, adapter_options
 from labelferry.errors import ExportError, UsageError
 from labelferry.model import Annotations, Category, Image, TaskType
-from labelferry.workers import worker_pool
+from labelferry.plugin.adapter import Adapter, adapter_options
+from labelferry.run.workers import worker_pool
 
 SAMPLE = 50
 """Images whose labels are read."""

@@ -20,7 +20,7 @@ from PIL import Image as Picture
 from pycocotools import mask as pycoco
 
 import labelferry
-from labelferry.detect import detect
+from labelferry.plugin.detect import detect
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

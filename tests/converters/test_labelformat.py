@@ -28,7 +28,7 @@ from PIL import Image as Picture
 
 import labelferry
 from labelferry.converters.labelformat import _input_classes
-from labelferry.registry import get_adapter
+from labelferry.plugin.registry import get_adapter
 from labelferry.testing import check_adapter
 from tests.lightly_models import read_valid_task
 
@@ -312,7 +312,7 @@ def test_in_worker_processes(export: Path) -> None:
     assert check_adapter(adapter) == []
     command = "convert --from labelformat:coco a.json out --task object-detection --workers 2".split()
     done = subprocess.run(
-        [sys.executable, "-m", "labelferry.cli", *command], cwd=export, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "labelferry.cli.app", *command], cwd=export, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert boxes(read_valid_task(export / "out", "labelformat_coco_object-detection")[1]) == EXPECTED

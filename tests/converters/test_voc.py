@@ -15,7 +15,7 @@ from PIL import Image
 
 import labelferry
 from labelferry.converters.voc import CLASSES
-from labelferry.label_colours import voc_colour
+from labelferry.reading.label_colours import voc_colour
 from tests.conformance.test_real_coco import documented_encode
 from tests.conftest import Convert
 

@@ -1,0 +1,1 @@
+"""Everything that knows Lightly: names, schema, prediction files, its rules, the task folder."""

@@ -1,0 +1,176 @@
+"""One task on its way into a datasource: staging, journal, commit. Nothing half-done is visible at any moment.
+
+    .lightly/predictions/.TASK.FINGERPRINT.partial/journal      a line for each finished chunk
+    .lightly/predictions/.TASK.FINGERPRINT.partial/task/...     the future task folder
+
+The commit moves `task` to its place in one step (an exchange, where it replaces a task) and then names it in
+`tasks.json`. A run that is killed before leaves the old state; the next one with the same fingerprint goes on with
+what the journal holds. The journal's lock, which ends with its process, tells a killed run from a running one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import orjson
+
+from labelferry.errors import LabelferryError, UsageError
+from labelferry.lightly import storage
+from labelferry.lightly.format import SCHEMA, TASKS, check_task_name
+
+_COMMIT = b'{"commit":true}\n'
+
+
+def origin_path(datasource: Path, name: str) -> Path:
+    """What is known of how a task was made, beside the predictions, where Lightly does not look: `batch` keeps it, and
+    whatever else writes the task removes it."""
+    return datasource / ".lightly" / "labelferry" / f"{name}.json"
+
+
+class TaskFolder:
+    """Stages one task and commits it; a context manager that leaves the staged files if it ends by an exception.
+
+    Args:
+        datasource: the folder that holds, or is to hold, `.lightly`.
+        name: the task's name.
+        fingerprint: same for two runs exactly if the second may go on where the first was killed.
+        overwrite: replace a task of this name.
+
+    Raises:
+        UsageError: the task exists and is not to be overwritten, or its name cannot be.
+        LabelferryError: another run is writing this task.
+
+    Attributes:
+        finished: the journal of a killed run: chunk digests and what was noted for them.
+        files: folder that the task's files go to.
+    """
+
+    def __init__(self, datasource: Path, name: str, fingerprint: str, overwrite: bool = False) -> None:
+        check_task_name(name)
+        self.name = name
+        self.finished: dict[str, Any] = {}
+        self._datasource = datasource
+        self._predictions = datasource / ".lightly" / "predictions"
+        self._place = self._predictions / name
+        self._staging = self._place.with_name(f".{self._place.name}.{fingerprint}.partial")
+        self.files = self._staging / "task"
+        tasks = self._tasks()
+        for other in tasks:
+            if other.startswith(name + "/") or name.startswith(other + "/"):
+                raise UsageError(f"the task {name!r} and the existing task {other!r} would lie within each other")
+        self._made = [path for path in (self._staging, *self._staging.parents) if not path.exists()]
+        try:
+            self._staging.mkdir(parents=True, exist_ok=True)
+            self._journal = os.open(self._staging / "journal", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise UsageError(f"cannot write to the datasource: {error}") from None
+        try:
+            self._lock()
+            own = self._recover(name in tasks)
+            if (self._place.exists() or name in tasks) and not overwrite and not own:
+                self._remove_staging()
+                raise UsageError(
+                    f"the task {name!r} exists in {self._predictions}; add --overwrite to replace it, "
+                    "or give another --task-name"
+                )
+        except BaseException:
+            os.close(self._journal)
+            raise
+
+    def __enter__(self) -> TaskFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._journal)
+
+    def note(self, chunk: str, result: Any) -> None:
+        """Write to the journal that a chunk's files are complete."""
+        os.write(self._journal, orjson.dumps({"chunk": chunk, "result": result}) + b"\n")
+
+    def commit(self, schema: bytes) -> None:
+        """Publish the task: `schema.json`, the folder, `tasks.json`, in this order."""
+        storage.write_file(str(self.files / SCHEMA), schema)
+        origin_path(self._datasource, self.name).unlink(missing_ok=True)
+        os.write(self._journal, _COMMIT)
+        if self._place.exists():
+            storage.exchange_folders(self.files, self._place)
+        else:
+            os.rename(self.files, self._place)
+        with storage.locked_folder(self._predictions):
+            tasks = self._tasks()
+            if self.name not in tasks:
+                content = orjson.dumps([*tasks, self.name])
+                storage.replace_file(self._predictions / TASKS, content, self._staging / TASKS)
+        storage.remove_folder(self._staging)
+
+    def discard(self) -> None:
+        """Remove all traces of this run."""
+        self._remove_staging()
+
+    def _lock(self) -> None:
+        """Make sure that no other run writes this task, and clean up after killed runs of other input or options."""
+        busy = LabelferryError(f"another run is writing the task {self.name!r} in {self._datasource}")
+        if not storage.try_lock(self._journal):
+            raise busy
+        pattern = f".{self._place.name}.*.partial"
+        for other in self._staging.parent.glob(pattern):
+            if other == self._staging:
+                continue
+            try:
+                file = os.open(other / "journal", os.O_RDWR)
+            except FileNotFoundError:
+                storage.remove_folder(other)
+                continue
+            try:
+                if not storage.try_lock(file):
+                    raise busy
+                storage.remove_folder(other)
+            finally:
+                os.close(file)
+
+    def _recover(self, listed: bool) -> bool:
+        """Take up what a killed run has left; True if the task in place, though complete, is that run's own."""
+        journal = (self._staging / "journal").read_bytes()
+        if _COMMIT not in journal:
+            for line in journal.splitlines():
+                try:
+                    entry = orjson.loads(line)
+                except orjson.JSONDecodeError:  # the line that was being written
+                    os.write(self._journal, b"\n")
+                    break
+                self.finished[entry["chunk"]] = entry["result"]
+            return False
+        moved = not self.files.exists()
+        if moved and not listed:  # killed between the folder's move and tasks.json: as if it had not moved
+            os.rename(self._place, self.files)
+            os.ftruncate(self._journal, journal.index(_COMMIT))
+            return self._recover(listed)
+        # Killed while the old folder was being exchanged or removed (is `files` the old or the new one?), or after all.
+        storage.remove_folder(self.files)
+        os.ftruncate(self._journal, 0)
+        return moved
+
+    def _remove_staging(self) -> None:
+        storage.remove_folder(self._staging)
+        for path in self._made[1:]:
+            try:
+                path.rmdir()
+            except OSError:
+                break
+
+    def _tasks(self) -> list[str]:
+        path = self._predictions / TASKS
+        try:
+            tasks = orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+        except FileNotFoundError:
+            return []
+        except orjson.JSONDecodeError as error:
+            raise UsageError(f"{path} is not JSON ({error}); mend or remove it first") from None
+        if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+            raise UsageError(f"{path} is not a list of task names; mend or remove it first")
+        return tasks

@@ -1,0 +1,1 @@
+"""Masks as run lengths, from polygons, COCO run lengths and label maps."""

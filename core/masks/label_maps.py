@@ -1,0 +1,136 @@
+"""Label maps: images whose values stand for classes, or for instances with a map of classes beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelferry.errors import ExportError
+from labelferry.masks.rle import RunLengthMask, masks_from_label_map
+from labelferry.model import Finding
+
+
+def instances_of(
+    instance_map: NDArray[np.integer[Any]],
+    class_map: NDArray[np.integer[Any]],
+    ignored: frozenset[int],
+    classes: Collection[int] | None = None,
+) -> list[tuple[int, int, RunLengthMask]]:
+    """Every instance of a map, with the class that most of its pixels have in the class map.
+
+    Args:
+        instance_map: (H, W) ids.
+        class_map: (H, W) classes.
+        ignored: values that are no instance in the one and no class in the other; an instance that lies wholly on
+            ignored classes is left out.
+        classes: the values of the class map that count, if not all but the ignored ones; `ignored` then holds
+            instance ids only.
+
+    Returns:
+        (instance id, class, mask), ascending by id. Of two classes with as many pixels the smaller counts.
+    """
+    ids: NDArray[Any] = np.ascontiguousarray(instance_map).ravel()
+    labels: NDArray[Any] = np.ascontiguousarray(class_map).ravel()
+    starts = _firsts(ids, labels)
+    # from here on all is by runs, of which there are few
+    lengths: NDArray[Any] = np.diff(starts, append=ids.size)
+    ids, labels = ids[starts].astype(np.int64), labels[starts].astype(np.int64)
+    counted = ~np.isin(ids, list(ignored))
+    counted &= ~np.isin(labels, list(ignored)) if classes is None else np.isin(labels, list(classes))
+    if not counted.any():
+        return []
+    ids, labels, lengths = ids[counted], labels[counted], lengths[counted]
+    order = np.lexsort((labels, ids))
+    ids, labels, lengths = ids[order], labels[order], lengths[order]
+    pairs = _firsts(ids, labels)
+    pixels = np.add.reduceat(lengths, pairs)
+    ids, labels = ids[pairs], labels[pairs]
+    order = np.lexsort((labels, -pixels, ids))  # within each instance, the class of most pixels first
+    ids, labels = ids[order], labels[order]
+    chosen = _firsts(ids)
+    masks = masks_from_label_map(instance_map)
+    return [(i, label, masks[i]) for i, label in zip(ids[chosen].tolist(), labels[chosen].tolist(), strict=True)]
+
+
+def segments_of(
+    label_map: NDArray[np.integer[Any]], category_of: Callable[[int], int | None], path: str, are_colours: bool = False
+) -> tuple[list[tuple[int, int, RunLengthMask]], list[Finding]]:
+    """Every value of a label map that stands for a category.
+
+    Args:
+        label_map: (H, W) values.
+        category_of: the category id that a value stands for, None if it stands for none (background, boundary);
+            raises KeyError for values that it does not know.
+        path: the file, for messages.
+        are_colours: show values as colours in messages.
+
+    Returns:
+        (value, category id, mask), ascending by value; and an error for every value that is not known.
+    """
+    found, findings = [], []
+    for value, mask in masks_from_label_map(label_map).items():
+        try:
+            category_id = category_of(value)
+        except KeyError:
+            y, x = divmod(int(mask.flips[0]), mask.width)
+            shown = (value & 255, value >> 8 & 255, value >> 16) if are_colours else value
+            text = f"{mask.area} pixels, the first at x {x}, y {y}, have the value {shown}, which stands for no class"
+            findings.append(Finding("error", "unknown-value", path, text))
+        else:
+            if category_id is not None:
+                found.append((value, category_id, mask))
+    return found, findings
+
+
+def instance_segments(
+    instance_map: NDArray[np.integer[Any]],
+    class_map: NDArray[np.integer[Any]],
+    no_instance: frozenset[int],
+    category_ids: Mapping[int, int],
+    path: str,
+    class_path: str,
+    unasked: Collection[int] = (),
+) -> tuple[list[tuple[int, int, RunLengthMask]], list[Finding]]:
+    """Every instance of a map, with the category that most of its pixels have in the class map.
+
+    Args:
+        instance_map: (H, W) ids.
+        class_map: (H, W) classes.
+        no_instance: ids that are none.
+        category_ids: the category of each value of the class map that is a class.
+        path: the instance map, for messages.
+        class_path: the class map, for messages.
+        unasked: ids that need not be told of where they lie on no class.
+
+    Returns:
+        (instance id, category id, mask), ascending by instance id; and a repair that names the instances that lie on
+        no class, which are left out.
+
+    Raises:
+        ExportError: the maps differ in size.
+    """
+    if instance_map.shape != class_map.shape:
+        (height, width), (class_height, class_width) = instance_map.shape, class_map.shape
+        text = f"{width} x {height} pixels, {class_path} has {class_width} x {class_height}"
+        raise ExportError(text, where=path, code="mask-size")
+    found = instances_of(instance_map, class_map, no_instance, category_ids)
+    segments = [(instance_id, category_ids[value], mask) for instance_id, value, mask in found]
+    findings = []
+    ids = set(masks_from_label_map(instance_map)) - no_instance - {instance_id for instance_id, *_ in found}
+    if lost := sorted(ids.difference(unasked)):
+        shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+        text = f"instances that lie on no class in {class_path}, left out: {shown}"
+        findings.append(Finding("repair", "instance-without-class", path, text, len(lost)))
+    return segments, findings
+
+
+def _firsts(*columns: NDArray[Any]) -> NDArray[np.int64]:
+    """Positions at which any of the columns differs from the one before, the first among them."""
+    differs = np.ones(columns[0].size, np.bool_)
+    differs[1:] = columns[0][1:] != columns[0][:-1]
+    for column in columns[1:]:
+        differs[1:] |= column[1:] != column[:-1]
+    return np.flatnonzero(differs)

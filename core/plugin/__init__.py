@@ -1,0 +1,1 @@
+"""Adapters: what an input format is, how formats are found, detected and merged."""

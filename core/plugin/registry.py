@@ -1,0 +1,145 @@
+"""How adapters are found: built in (one module of `labelferry.converters` each), registered by a decorator, given by an
+installed package's entry point, or taken from a file."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import labelferry.converters
+from labelferry.errors import UsageError
+from labelferry.plugin.adapter import Adapter
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+ENTRY_POINTS = "labelferry.adapters"
+"""The group of entry points that packages name their adapters in: `myformat = "my_package.my_module:MyAdapter"`."""
+
+_FILE = re.compile(r"(.+\.py)(?::([^/\\]+))?")
+_registered: dict[str, type[Adapter]] = {}
+_files: dict[str, str] = {}  # the path by the name of the module that was made of it
+A = TypeVar("A", bound=type[Adapter])
+
+
+def register(name: str) -> Callable[[A], A]:
+    """Class decorator: makes an adapter known as the format `name`.
+
+    Raises:
+        UsageError: another adapter has this name.
+    """
+
+    def decorate(cls: A) -> A:
+        other = _registered.get(name)
+        if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise UsageError(f"the format {name!r} is registered twice: by {other.__module__} and {cls.__module__}")
+        _registered[name] = cls
+        return cls
+
+    return decorate
+
+
+def format_names() -> list[str]:
+    """The names of all known formats, in alphabetical order; nothing is imported for it."""
+    built_in = (module.name for module in pkgutil.iter_modules(labelferry.converters.__path__))
+    return sorted({*built_in, *_registered, *_entry_points()})
+
+
+def get_adapter(name: str) -> type[Adapter]:
+    """The adapter of a format, of a variant (`labelformat:kitti`), or in a file (`./my_adapter.py:MyAdapter`).
+
+    Raises:
+        UsageError: there is no such format, or its adapter cannot be imported.
+    """
+    if file := _FILE.fullmatch(name):
+        return _adapter_in(Path(file[1]), file[2])
+    base, colon, variant = name.partition(":")
+    return _known_adapter(base).variant(variant) if colon else _known_adapter(base)
+
+
+def short_name(name: str) -> str:
+    """A format's name as part of a task's: of an adapter in a file, the file's."""
+    file = _FILE.fullmatch(name)
+    return re.sub(r"[^a-zA-Z0-9_+=,.@-]", "_", Path(file[1]).stem if file else name)
+
+
+def loaded_files() -> dict[str, str]:
+    """Paths of the files that adapters were taken from, by module: worker processes load them too."""
+    return dict(_files)
+
+
+def load_file(module: str, path: str) -> None:
+    """Import a file as a module of this name.
+
+    Raises:
+        UsageError: it cannot be imported.
+    """
+    spec = importlib.util.spec_from_file_location(module, path)
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[module] = loaded
+    try:
+        spec.loader.exec_module(loaded)
+    except Exception as error:
+        del sys.modules[module]
+        raise UsageError(f"{path} cannot be imported: {_told(error)}") from error
+    _files[module] = path
+
+
+def _known_adapter(name: str) -> type[Adapter]:
+    if name not in _registered and name in (m.name for m in pkgutil.iter_modules(labelferry.converters.__path__)):
+        importlib.import_module(f"labelferry.converters.{name}")
+    if name not in _registered and (entry := _entry_points().get(name)):
+        try:
+            cls = entry.load()
+        except Exception as error:
+            raise UsageError(f"the adapter of {name!r}, {entry.value}, cannot be imported: {_told(error)}") from error
+        if not (isinstance(cls, type) and issubclass(cls, Adapter)):
+            raise UsageError(f"the adapter of {name!r}, {entry.value}, is no subclass of labelferry.Adapter")
+        return cls
+    if name not in _registered:
+        near = difflib.get_close_matches(name, format_names(), 1, 0.4)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"there is no format {name!r}.{hint} Known formats: {', '.join(format_names())}")
+    return _registered[name]
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
+
+
+def _adapter_in(path: Path, wanted: str | None) -> type[Adapter]:
+    """The adapter in a file: the class of this name, or the only one."""
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    place = str(path.resolve())
+    module = f"labelferry_{path.stem}_{hashlib.sha1(place.encode(), usedforsecurity=False).hexdigest()[:8]}"
+    if module not in sys.modules:
+        load_file(module, place)
+    classes = {
+        name: value
+        for name, value in vars(sys.modules[module]).items()
+        if isinstance(value, type) and issubclass(value, Adapter) and value.__module__ == module
+    }
+    if wanted is None and len(classes) == 1:
+        return next(iter(classes.values()))
+    if wanted not in classes:
+        have = ", ".join(classes) or "none"
+        what = "name one of its adapters" if wanted is None else f"it has no adapter {wanted!r}"
+        raise UsageError(f"{path}: {what} ({path}:NAME); adapters in it: {have}")
+    return classes[wanted]
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,361 @@
+"""Writing a task from Python, image by image and frame by frame: for people with a model in their hands."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import orjson
+
+from labelferry.errors import ExportError, UsageError
+from labelferry.lightly import storage
+from labelferry.lightly.categories import plan_categories
+from labelferry.lightly.conform import Target, conform
+from labelferry.lightly.format import encode_predictions, encode_schema, image_name, prediction_path
+from labelferry.lightly.task_folder import TaskFolder
+from labelferry.model import Annotations, Category, Finding, TaskType
+from labelferry.predictions.results import Aggregate, Classes, annotations_of
+from labelferry.report import Report, Tally
+from labelferry.run.pipeline import make_report, task_type
+
+if TYPE_CHECKING:
+    import av
+
+
+def open_task(
+    datasource: str | Path,
+    name: str,
+    task: TaskType | str,
+    categories: Iterable[str | Category] | Mapping[str, int],
+    *,
+    score: float = 1.0,
+    aggregate: Aggregate = "median",
+    on_error: Literal["fail", "skip"] = "fail",
+    overwrite: bool = False,
+) -> TaskWriter:
+    """A task to write predictions to, in a `with` block: published when it ends without an exception, else not at all.
+
+        with labelferry.open_task("datasource", "yolov8_detection", "object-detection", ["person", "bicycle"]) as task:
+            task.write("subdir/image.png", size=(640, 480), xyxy=boxes, scores=scores, category_ids=ids)
+
+    Args:
+        datasource: folder that holds, or is to hold, `.lightly`.
+        name: the task's name.
+        task: the task type, as `object-detection`.
+        categories: names, whose places are the model's ids, or `Category`s, with keypoints; or the model's id by name,
+            of those to keep where the model knows more. Predictions that come with names, as Ultralytics' do, go by
+            name: those of other classes are left out and counted.
+        score: the score of objects that have none, in [0, 1].
+        aggregate: how the scores of a segment's pixels become its own: their median or mean.
+        on_error: `fail` raises at the first prediction that cannot be used; `skip` leaves it out and counts it.
+        overwrite: replace a task of this name.
+
+    Raises:
+        UsageError: the arguments are at fault, or the task exists.
+    """
+    if not 0 <= score <= 1:
+        raise UsageError(f"the score {score} is not in [0, 1]")
+    if on_error not in ("fail", "skip"):
+        raise UsageError(f"on_error is 'fail' or 'skip', not {on_error!r}")
+    if aggregate not in get_args(Aggregate):
+        raise UsageError(f"aggregate is 'median' or 'mean', not {aggregate!r}")
+    classes = Classes(categories)
+    target = Target(task_type(task), plan_categories(classes.categories), score)
+    return TaskWriter(storage.local_folder(datasource), name, target, classes, aggregate, on_error, overwrite)
+
+
+class TaskWriter:
+    """A task that is being written; `open_task` makes one.
+
+    It may be sent to other processes, pickled or by fork, and written to there, each image by one of them; they must
+    have ended before the block does, in the process that began it.
+
+    Attributes:
+        task: the task type.
+        report: what was written, once the block has ended.
+    """
+
+    def __init__(
+        self,
+        datasource: Path,
+        name: str,
+        target: Target,
+        classes: Classes,
+        aggregate: Aggregate,
+        on_error: str,
+        overwrite: bool,
+    ) -> None:
+        self.report: Report | None = None
+        self.task = target.task
+        self._datasource = datasource
+        self._name = name
+        self._target = target
+        self._classes = classes
+        self._aggregate: Aggregate = aggregate
+        self._on_error = on_error
+        self._overwrite = overwrite
+        self._tally = Tally()
+        self._videos = 0
+        self._owner = 0
+        self._folder: TaskFolder | None = None
+        self._files = ""
+
+    def __enter__(self) -> TaskWriter:
+        if self._owner:
+            raise UsageError("a task is opened once; open_task makes another")
+        self._folder = TaskFolder(self._datasource, self._name, uuid.uuid4().hex[:16], self._overwrite)
+        self._files = str(self._folder.files)
+        os.makedirs(self._files, exist_ok=True)
+        self._owner = os.getpid()
+        self._begun = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._folder is None or os.getpid() != self._owner:  # a forked process that has left the block
+            return
+        with self._folder as folder:
+            try:
+                if kind is None:
+                    self._gather()
+                    folder.commit(encode_schema(self._target.task, self._target.plan.categories))
+                    self.report = make_report(
+                        "python",
+                        "",
+                        self._datasource,
+                        self._name,
+                        self._target,
+                        self._tally,
+                        videos=self._videos,
+                        seconds=time.monotonic() - self._begun,
+                    )
+            finally:
+                if kind is not None or self.report is None:
+                    folder.discard()
+        self._folder = None
+        self._files = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_folder": None, "_tally": Tally()}
+
+    def write(
+        self,
+        file_name: str | Path,
+        predictions: Any = None,
+        *,
+        size: tuple[int, int] | None = None,
+        xywh: Any = None,
+        xyxy: Any = None,
+        scores: Any = None,
+        category_ids: Any = None,
+        masks: Any = None,
+        keypoints: Any = None,
+        probabilities: Any = None,
+        class_scores: Any = None,
+    ) -> None:
+        """Write the predictions of one image; without any, those of an image without objects.
+
+        Args:
+            file_name: path of the image relative to the input datasource's root.
+            predictions: Ultralytics `Results`, supervision `Detections`, `KeyPoints` or `Classifications`, or
+                `labelferry.Annotations`, taken as they are. Or, all in the same order, arrays or tensors:
+            size: (width, height) of the image in pixels.
+            xywh: (N, 4) boxes: x and y of the top left corner, width, height, in pixels.
+            xyxy: (N, 4) boxes: x and y of the top left and of the bottom right corner, in pixels.
+            scores: (N,) in [0, 1].
+            category_ids: (N,) the model's ids.
+            masks: (N, H, W) bools; or for each object a (H, W) array, a list of polygons `[x, y, ...]` in pixels, a
+                COCO RLE, or a `RunLengthMask`.
+            keypoints: (N, K, 3) x and y in pixels and a score in [0, 1], or (N, K, 2).
+            probabilities: (N, C) of the objects, or (C,) of the image for classification.
+            class_scores: (C, H, W) of the pixels, for semantic segmentation: each pixel is of its best class.
+
+        Raises:
+            ExportError: the predictions cannot be used; with `on_error="skip"` this is counted instead.
+            UsageError: the call is at fault.
+        """
+        columns = {
+            "xywh": xywh,
+            "xyxy": xyxy,
+            "scores": scores,
+            "category_ids": category_ids,
+            "masks": masks,
+            "keypoints": keypoints,
+            "probabilities": probabilities,
+            "class_scores": class_scores,
+        }
+        given = None if size is None else (int(size[0]), int(size[1]))  # of any two numbers
+        self._write(Path(file_name).as_posix(), predictions, columns, given)
+
+    def video(self, path: str | Path, name: str | None = None) -> VideoWriter:
+        """A video whose frames are written in a `with` block; frames that are not written become empty at its end.
+
+        Args:
+            path: the video.
+            name: its path relative to the input datasource's root; by default the path as given, or what is left of it
+                below the datasource's folder.
+
+        Raises:
+            ExportError: it is no video.
+            UsageError: it lies elsewhere, and no name is given.
+        """
+        if name is None:
+            absolute = Path(path).absolute()
+            if absolute.is_relative_to(self._datasource):
+                name = absolute.relative_to(self._datasource).as_posix()
+            elif Path(path).is_absolute():
+                raise UsageError(f"{path}: give its path relative to the input datasource's root, as name=...")
+            else:
+                name = Path(path).as_posix()
+        return VideoWriter(self, Path(path), image_name(name))
+
+    def _write(self, file_name: str, predictions: Any, columns: dict[str, Any], size: tuple[int, int] | None) -> None:
+        if not self._files:
+            raise UsageError("write within the block: with labelferry.open_task(...) as task")
+        tally = Tally()
+        try:
+            name = image_name(file_name)
+            annotations = annotations_of(predictions, columns, self._classes, size, self._aggregate, name)
+            if size is not None and annotations.size != size:
+                text = f"the predictions are for (width, height) = {annotations.size}, the image has {size}"
+                raise ExportError(text, where=name, code="size-differs")
+            conformed = self._conform(annotations, tally)
+            if conformed is not None:
+                self._save(name, conformed, tally)
+        except ExportError as error:
+            if self._on_error == "fail":
+                raise
+            tally.add([Finding("error", error.code, error.where or file_name, error.message)])
+        self._count(tally)
+
+    def _conform(self, annotations: Annotations, tally: Tally) -> Annotations | None:
+        try:
+            conformed = conform(annotations, self._target)
+        finally:
+            tally.add(annotations.findings)
+        errors = [finding for finding in annotations.findings if finding.kind == "error"]
+        if errors and self._on_error == "fail":
+            raise ExportError(errors[0].message, where=errors[0].where, code=errors[0].code)
+        return conformed
+
+    def _save(self, name: str, conformed: Annotations, tally: Tally) -> None:
+        path = prediction_path(name)
+        try:
+            storage.write_file(f"{self._files}/{path}", encode_predictions(name, conformed), new=True)
+        except FileExistsError:
+            text = f"its prediction file {path} is written already, for this image or one that differs in extension"
+            raise ExportError(text, where=name, code="name-collision") from None
+        tally.images += 1
+        tally.empty_images += not len(conformed)
+        for category_id in conformed.category_ids.tolist():
+            tally.objects[category_id] = tally.objects.get(category_id, 0) + 1
+
+    def _count(self, tally: Tally, videos: int = 0) -> None:
+        """Add to the counts; in another process than the one that gathers them, by a line in a file."""
+        if os.getpid() == self._owner and self._folder is not None:
+            self._tally.merge(tally)
+            self._videos += videos
+            return
+        with open(self._counts(), "ab", buffering=0) as file:  # one write to the end of a file is not torn apart
+            file.write(orjson.dumps([tally.to_json(), videos]) + b"\n")
+
+    def _gather(self) -> None:
+        try:
+            lines = self._counts().read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            counts, videos = orjson.loads(line)
+            self._tally.merge(Tally.from_json(counts))
+            self._videos += videos
+
+    def _counts(self) -> Path:
+        return Path(self._files).with_name("counts")
+
+
+class VideoWriter:
+    """A video of a task that is being written; `TaskWriter.video` makes one.
+
+    Attributes:
+        name: path relative to the input datasource's root.
+        frame_count: how many frames PyAV decodes of it.
+        size: (width, height) of a frame in pixels.
+    """
+
+    def __init__(self, task: TaskWriter, path: Path, name: str) -> None:
+        from labelferry.video.frame_count import count_frames
+
+        self._count = count = count_frames(path)
+        self.name = name
+        self.frame_count = count.frames
+        self.size = count.width, count.height
+        self._task = task
+        self._path = path
+        self._written = bytearray(self.frame_count)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            return
+        tally = Tally()
+        tally.add(self._count.findings(self._path))
+        self._task._count(tally, videos=1)
+        has_empty_files = self._task.task is not TaskType.CLASSIFICATION
+        for index, written in enumerate(self._written):
+            if not written and has_empty_files:
+                self.write(index)
+
+    def frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Every frame with its index, as PyAV decodes them.
+
+        Raises:
+            ExportError: there are not as many as were counted: the file is damaged within.
+        """
+        import av
+        from av.error import FFmpegError
+
+        index = -1
+        with av.open(str(self._path)) as container:
+            if not self._count.broken:
+                container.streams.video[0].thread_type = "AUTO"
+            try:
+                for index, frame in enumerate(container.decode(video=0)):
+                    if index < self.frame_count:
+                        yield index, frame
+            except FFmpegError as error:
+                if not self._count.broken:
+                    text = f"frame {index + 1} cannot be decoded: {error.strerror}"
+                    raise ExportError(text, where=str(self._path), code="video-broken") from None
+        if index + 1 != self.frame_count:
+            text = f"{index + 1} frames were decoded, but its packets are {self.frame_count}; the file is damaged"
+            raise ExportError(text, where=str(self._path), code="video-broken")
+
+    def write(self, index: int, predictions: Any = None, **columns: Any) -> None:
+        """Write the predictions of one frame; as `TaskWriter.write`, which see. The size is the video's.
+
+        Raises:
+            ExportError: the predictions cannot be used; with `on_error="skip"` this is counted instead.
+            UsageError: the call is at fault, or there is no such frame.
+        """
+        from labelferry.video.footage import frame_name
+
+        if not 0 <= index < self.frame_count:
+            raise UsageError(f"frame {index} of {self.name}: it has {self.frame_count} frames, from 0")
+        if unknown := set(columns) - _COLUMNS:
+            raise UsageError(f"{', '.join(sorted(unknown))}: a frame takes {', '.join(sorted(_COLUMNS))}")
+        self._written[index] = 1
+        name = frame_name(self.name, index, self.frame_count)
+        self._task._write(name, predictions, columns, self.size)
+
+
+_COLUMNS = {"xywh", "xyxy", "scores", "category_ids", "masks", "keypoints", "probabilities", "class_scores"}

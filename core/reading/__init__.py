@@ -1,0 +1,1 @@
+"""What several adapters share: text files, images, colours of labels."""

@@ -1,0 +1,1 @@
+"""Conversions: one export, or many."""

@@ -1,0 +1,88 @@
+"""Which categories are kept, under which names and ids."""
+
+from __future__ import annotations
+
+import pytest
+
+from labelferry.errors import ExportError, UsageError
+from labelferry.lightly.categories import parse_classes, plan_categories
+from labelferry.model import Category
+
+CATEGORIES = [Category(90, "truck"), Category(3, "car"), Category(44, "person")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("person,car", {"person": "person", "car": "car"}),
+        (" person , car ", {"person": "person", "car": "car"}),
+        ("car=vehicle,truck=vehicle,person", {"car": "vehicle", "truck": "vehicle", "person": "person"}),
+        ('"a, b"=c,"d=e"', {"a, b": "c", "d=e": "d=e"}),
+        ("traffic light", {"traffic light": "traffic light"}),
+    ],
+)
+def test_classes_are_names_or_old_and_new_names(text: str, expected: dict[str, str]) -> None:
+    assert parse_classes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["a,,b", "=b", "a=", '"a', "a=b=c"])
+def test_what_is_no_list_of_classes_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--classes"):
+        parse_classes(text)
+
+
+def test_ids_become_0_to_n_in_the_order_of_the_sources_ids() -> None:
+    plan = plan_categories(CATEGORIES)
+    assert [(c.id, c.name) for c in plan.categories] == [(0, "car"), (1, "person"), (2, "truck")]
+    assert plan.ids == {3: 0, 44: 1, 90: 2}
+    assert plan.columns == (2, 0, 1), "of probabilities, in the order that the adapter gives its categories"
+
+
+def test_a_subset_keeps_the_order_of_the_source_and_not_of_the_option() -> None:
+    plan = plan_categories(CATEGORIES, {"truck": "truck", "car": "car"})
+    assert [c.name for c in plan.categories] == ["car", "truck"]
+    assert plan.dropped == {44: "person"}
+    assert plan.columns == (1, 0, -1)
+
+
+def test_equal_new_names_merge() -> None:
+    plan = plan_categories(CATEGORIES, {"truck": "vehicle", "car": "vehicle", "person": "human"})
+    assert [(c.id, c.name) for c in plan.categories] == [(0, "vehicle"), (1, "human")]
+    assert plan.ids == {3: 0, 90: 0, 44: 1}
+
+
+def test_the_sources_ids_are_kept_on_request_and_merged_ones_take_the_first() -> None:
+    plan = plan_categories(CATEGORIES, {"truck": "vehicle", "car": "vehicle"}, keep_ids=True)
+    assert [(c.id, c.name) for c in plan.categories] == [(3, "vehicle")]
+    assert plan_categories(CATEGORIES, keep_ids=True).ids == {3: 3, 44: 44, 90: 90}
+
+
+def test_names_that_occur_twice_stay_apart_unless_they_are_merged() -> None:
+    twice = [Category(1, "a"), Category(2, "a")]
+    assert len(plan_categories(twice).categories) == 2
+    assert len(plan_categories(twice, {"a": "a"}).categories) == 1
+
+
+def test_an_unknown_class_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="no class 'cars'; it has car"):
+        plan_categories(CATEGORIES, {"cars": "x"})
+
+
+def test_categories_with_different_keypoints_do_not_merge() -> None:
+    with pytest.raises(UsageError, match="different keypoints"):
+        plan_categories([Category(1, "a", ("x",)), Category(2, "b", ("y",))], {"a": "c", "b": "c"})
+
+
+@pytest.mark.parametrize(
+    ("categories", "code"),
+    [
+        ([], "no-categories"),
+        ([Category(1, "a"), Category(1, "b")], "category-id-twice"),
+        ([Category(1, " ")], "category-name-empty"),
+        ([Category(-1, "a")], "category-id-negative"),
+    ],
+)
+def test_categories_that_lightly_cannot_have_are_refused(categories: list[Category], code: str) -> None:
+    with pytest.raises(ExportError) as caught:
+        plan_categories(categories, keep_ids=True)
+    assert caught.value.code == code

@@ -1,0 +1,142 @@
+"""Run lengths, against pycocotools and the function of Lightly's documentation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pycocotools import mask as pycocotools_mask
+
+from labelferry.masks.rle import RunLengthMask, decode, encode, masks_from_coco, masks_from_label_map, union
+from tests.conformance.test_real_coco import documented_encode
+
+SIDES = st.one_of(st.just(1), st.integers(1, 40))
+SHAPES = st.tuples(SIDES, SIDES)
+BITMAPS = SHAPES.flatmap(
+    lambda shape: st.one_of(
+        st.just(np.zeros(shape, np.uint8)),
+        st.just(np.ones(shape, np.uint8)),
+        hnp.arrays(np.uint8, shape, elements=st.integers(0, 1)),
+    )
+)
+COORDINATES = st.one_of(
+    st.integers(-30, 70).map(float), st.floats(-30, 70, width=32), st.sampled_from([0.0, 20.0, 40.0])
+)
+POLYGON = st.lists(COORDINATES, min_size=6, max_size=24).map(lambda points: points[: len(points) // 2 * 2])
+
+
+def column_major(bitmap: Any) -> dict[str, Any]:
+    return pycocotools_mask.encode(np.asfortranarray(bitmap))
+
+
+@given(BITMAPS)
+def test_encode_equals_the_documented_function_and_decode_undoes_it(bitmap: Any) -> None:
+    assert encode(bitmap) == documented_encode(bitmap)
+    assert np.array_equal(decode(encode(bitmap), bitmap.shape), bitmap)
+
+
+@given(BITMAPS)
+def test_compressed_and_uncompressed_coco_rle_equal_pycocotools_decode(bitmap: Any) -> None:
+    height, width = bitmap.shape
+    compressed = column_major(bitmap)
+    flat = bitmap.T.ravel()
+    flips = np.flatnonzero(np.diff(flat, prepend=0)).tolist()
+    uncompressed = {"size": [height, width], "counts": np.diff([0, *flips, flat.size]).tolist()}
+    as_text = {"size": [height, width], "counts": compressed["counts"].decode()}
+    masks, problems = masks_from_coco([compressed, uncompressed, as_text], height, width)
+    assert not problems
+    for mask in masks:
+        assert mask is not None
+        assert mask.counts.tolist() == documented_encode(bitmap)
+        assert mask.box == tuple(pycocotools_mask.toBbox(compressed))
+        assert mask.area == pycocotools_mask.area(compressed)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.lists(POLYGON, min_size=1, max_size=3), min_size=1, max_size=5), SHAPES)
+def test_polygons_equal_pycocotools_decode_wherever_they_lie(objects: list[Any], shape: tuple[int, int]) -> None:
+    height, width = shape
+    masks, problems = masks_from_coco(objects, height, width)
+    assert not problems
+    for mask, polygons in zip(masks, objects, strict=True):
+        rle = pycocotools_mask.merge(pycocotools_mask.frPyObjects(polygons, height, width))
+        assert mask is not None
+        assert mask.counts.tolist() == documented_encode(pycocotools_mask.decode(rle))
+
+
+@given(st.lists(BITMAPS, min_size=1, max_size=4))
+def test_a_union_holds_the_pixels_of_any(bitmaps: list[Any]) -> None:
+    bitmaps = [bitmap for bitmap in bitmaps if bitmap.shape == bitmaps[0].shape]
+    joined = union([RunLengthMask.from_array(bitmap) for bitmap in bitmaps])
+    assert joined.counts.tolist() == documented_encode(np.any(bitmaps, axis=0))
+
+
+@given(
+    SHAPES.flatmap(
+        lambda shape: hnp.arrays(st.sampled_from([np.uint8, np.uint16, np.int32]), shape, elements=st.integers(0, 5))
+    )
+)
+def test_every_value_of_a_label_map_has_the_mask_of_its_pixels(label_map: Any) -> None:
+    masks = masks_from_label_map(label_map)
+    assert list(masks) == np.unique(label_map).tolist()
+    for value, mask in masks.items():
+        assert mask.counts.tolist() == documented_encode(label_map == value)
+
+
+def test_a_label_map_larger_than_a_block_is_whole() -> None:
+    label_map = np.random.default_rng(0).integers(0, 3, (700, 1001)).astype(np.uint8)
+    for value, mask in masks_from_label_map(label_map).items():
+        assert mask.counts.tolist() == documented_encode(label_map == value)
+
+
+def test_the_documented_example() -> None:
+    assert encode([[0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1]]) == [2, 2, 1, 3, 3, 1]
+
+
+def test_polygons_of_fewer_than_three_points_are_dropped_and_told() -> None:
+    masks, problems = masks_from_coco([[[1, 2, 3, 4]], [[1, 1, 5, 1, 5, 5, 1, 5], [2, 2]]], 10, 10)
+    assert masks[0] is None
+    assert masks[1] is not None
+    assert masks[1].box == (1, 1, 4, 4)
+    assert [(p.index, p.code, p.fatal) for p in problems] == [
+        (0, "polygon-too-short", False),
+        (1, "polygon-too-short", False),
+    ]
+
+
+def test_one_broken_segmentation_does_not_spoil_the_others() -> None:
+    square = [[1, 1, 5, 1, 5, 5, 1, 5]]
+    rle = column_major(np.eye(10, dtype=np.uint8))
+    broken = [
+        [[1, 1, float("nan"), 1, 5, 5]],
+        {"size": [10, 10], "counts": "\x00\xff"},
+        {"size": [10, 10]},
+        5,
+        [["a"] * 6],
+    ]
+    masks, problems = masks_from_coco([square, *broken, rle], 10, 10)
+    assert sorted(problem.index for problem in problems) == [1, 2, 3, 4, 5]
+    assert [mask is None for mask in masks] == [False, True, True, True, True, True, False]
+    assert masks[-1] == RunLengthMask.from_array(np.eye(10))
+
+
+def test_runs_of_masks_beyond_32_bit_are_exact() -> None:
+    side = 70_000  # 4.9e9 pixels
+    masks, problems = masks_from_coco(
+        [{"size": [side, side], "counts": [side * (side - 1) + 5, 3, side - 8]}], side, side
+    )
+    assert not problems
+    assert masks[0] is not None
+    assert masks[0].box == (side - 1, 5, 1, 3)
+    assert masks[0].counts.tolist() == [6 * side - 1, 1, side - 1, 1, side - 1, 1, side * side - 8 * side]
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0)])
+def test_an_image_without_pixels_has_no_masks(shape: tuple[int, int]) -> None:
+    masks, problems = masks_from_coco([[[0, 0, 1, 0, 1, 1]]], *shape)
+    assert masks == [None]
+    assert problems[0].code == "image-size"
