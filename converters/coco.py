@@ -24,13 +24,15 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
+from labelferry.findings import Finding
 from labelferry.masks.rle import RunLengthMask, masks_from_coco, masks_from_label_map
-from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
+from labelferry.model import Annotations, Category, File, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe, json_files, match_results
 from labelferry.plugin.registry import register
 from labelferry.reading.images import image_size, read_label_map
 from labelferry.reading.text import decode_part, json_fault
+from labelferry.task_type import TaskType
 
 NAMED = 100
 """Faults of one kind that are named one by one; the rest are counted."""

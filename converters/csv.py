@@ -18,12 +18,14 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from labelferry.errors import ExportError, UsageError
-from labelferry.model import Annotations, Category, Finding, Image, TaskType
+from labelferry.findings import Finding
+from labelferry.model import Annotations, Category, Image
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS
 from labelferry.reading.text import read_names
+from labelferry.task_type import TaskType
 
 FILE_COLUMNS = ("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img", "name")
 CLASS_COLUMNS = ("class", "label", "category", "class_name", "label_name", "target", "prediction", "species")

@@ -16,12 +16,14 @@ from typing import Annotated
 import numpy as np
 
 from labelferry.errors import ExportError
-from labelferry.model import Annotations, Category, Finding, Image, TaskType
+from labelferry.findings import Finding
+from labelferry.model import Annotations, Category, Image
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS, find_files
 from labelferry.reading.text import read_names
+from labelferry.task_type import TaskType
 
 SPLITS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 

@@ -25,12 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelferry.errors import ExportError, UsageError
-from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
+from labelferry.findings import Finding
+from labelferry.model import Annotations, Category, File, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS, MAX_FRAMES, find_files, image_size
 from labelferry.reading.text import read_names, read_text
+from labelferry.task_type import TaskType
 
 CLASSES = (
     *("pedestrian", "person on vehicle", "car", "bicycle", "motorbike", "non motorized vehicle", "static person"),

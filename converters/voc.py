@@ -20,8 +20,9 @@ from typing import Annotated, NamedTuple
 import numpy as np
 
 from labelferry.errors import ExportError
+from labelferry.findings import Finding
 from labelferry.masks.label_maps import instance_segments, segments_of
-from labelferry.model import Annotations, Category, File, Finding, Image, TaskType
+from labelferry.model import Annotations, Category, File, Image
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.registry import register
@@ -35,6 +36,7 @@ from labelferry.reading.images import (
 )
 from labelferry.reading.label_colours import read_label_colours, voc_colour
 from labelferry.reading.text import MAX_TEXT, read_names, read_text
+from labelferry.task_type import TaskType
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),

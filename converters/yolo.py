@@ -26,13 +26,15 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from labelferry.errors import ExportError
+from labelferry.findings import Finding
 from labelferry.masks.rle import masks_from_coco
-from labelferry.model import Annotations, Category, File, Finding, Image, TaskType, VideoFrame
+from labelferry.model import Annotations, Category, File, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS, find_files, image_size
 from labelferry.reading.text import read_names, read_text, read_yaml
+from labelferry.task_type import TaskType
 
 SPLITS = ("train", "val", "valid", "test")
 SAMPLE = 200

@@ -22,12 +22,14 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
+from labelferry.findings import Finding
 from labelferry.masks.rle import masks_from_coco
-from labelferry.model import Annotations, Category, Finding, Image, TaskType, VideoFrame
+from labelferry.model import Annotations, Category, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe, json_files, match_results
 from labelferry.plugin.registry import register
 from labelferry.reading.text import decode_part, json_fault
+from labelferry.task_type import TaskType
 
 _NONE = Raw(b"null")
 _NUMBER = re.compile(r"(\d+)$")

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from labelferry.errors import ExportError, LabelferryError, UsageError
+    from labelferry.findings import Finding
     from labelferry.masks.rle import RunLengthMask, decode, encode
-    from labelferry.model import Annotations, Category, File, Finding, Image, Object, TaskType, VideoFrame
+    from labelferry.model import Annotations, Category, File, Image, Object, VideoFrame
     from labelferry.plugin.adapter import Adapter
     from labelferry.plugin.registry import register
     from labelferry.predictions.task_writer import TaskWriter, VideoWriter, open_task
     from labelferry.report import ConversionError, Report
     from labelferry.run.pipeline import convert
+    from labelferry.task_type import TaskType
 
 __all__ = [
     "Adapter",
@@ -42,7 +44,9 @@ __all__ = [
 _MODULES = {
     "errors": ("ExportError", "LabelferryError", "UsageError"),
     "masks.rle": ("RunLengthMask", "decode", "encode"),
-    "model": ("Annotations", "Category", "File", "Finding", "Image", "Object", "TaskType", "VideoFrame"),
+    "findings": ("Finding",),
+    "model": ("Annotations", "Category", "File", "Image", "Object", "VideoFrame"),
+    "task_type": ("TaskType",),
     "plugin.adapter": ("Adapter",),
     "plugin.registry": ("register",),
     "predictions.task_writer": ("TaskWriter", "VideoWriter", "open_task"),

@@ -5,25 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from labelferry.findings import Finding
 from labelferry.masks.rle import RunLengthMask
-
-
-class TaskType(str, Enum):
-    """Lightly's five task types, by the names of its `schema.json`."""
-
-    CLASSIFICATION = "classification"
-    OBJECT_DETECTION = "object-detection"
-    KEYPOINT_DETECTION = "keypoint-detection"
-    INSTANCE_SEGMENTATION = "instance-segmentation"
-    SEMANTIC_SEGMENTATION = "semantic-segmentation"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class Category(NamedTuple):
@@ -88,26 +76,6 @@ class Unlabelled(Enum):
 
 
 UNLABELLED = Unlabelled.UNLABELLED
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something about the export that the user must be told.
-
-    Attributes:
-        kind: `error`, what could not be read and is missing from the result; `repair`, what was changed to meet
-            Lightly's rules; `note`, what was left out because the user asked for it.
-        code: what it is, the same for all of its kind, as `box-clipped`.
-        where: file and line, or file and annotation id.
-        message: what was found, what was expected, and what to do about it.
-        count: how many objects (or lines, images, files) it stands for.
-    """
-
-    kind: Literal["error", "repair", "note"]
-    code: str
-    where: str
-    message: str
-    count: int = 1
 
 
 @dataclass(slots=True, eq=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from labelferry.model import Finding
+from labelferry.findings import Finding
 
 EXAMPLES = 100
 """Findings of one code that a report shows; the count goes on."""

@@ -9,9 +9,10 @@ from itertools import islice
 import numpy as np
 
 from labelferry.errors import ExportError, UsageError
-from labelferry.model import Annotations, Category, Image, TaskType
+from labelferry.model import Annotations, Category, Image
 from labelferry.plugin.adapter import Adapter, adapter_options
 from labelferry.run.workers import worker_pool
+from labelferry.task_type import TaskType
 
 SAMPLE = 50
 """Images whose labels are read."""

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
+from labelferry.findings import Finding
 from labelferry.lightly.categories import CategoryPlan
 from labelferry.lightly.tasks import union_by_category
-from labelferry.model import Annotations, Finding, TaskType
+from labelferry.model import Annotations
+from labelferry.task_type import TaskType
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]

@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from labelferry.errors import ExportError, UsageError
-from labelferry.model import Annotations, Category, TaskType
+from labelferry.model import Annotations, Category
+from labelferry.task_type import TaskType
 
 TASK_NAME = re.compile(r"[a-zA-Z0-9_+=,.@:/-]+")
 SCHEMA = "schema.json"

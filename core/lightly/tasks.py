@@ -1,29 +1,11 @@
-"""Which task types follow from which, and how a poorer one is made of a richer: the one place that knows."""
+"""Semantic segmentation made of instances."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 
 from labelferry.masks.rle import union
-from labelferry.model import Annotations, TaskType
-
-DERIVED: dict[TaskType, tuple[TaskType, ...]] = {
-    TaskType.INSTANCE_SEGMENTATION: (TaskType.OBJECT_DETECTION, TaskType.SEMANTIC_SEGMENTATION),
-    TaskType.KEYPOINT_DETECTION: (TaskType.OBJECT_DETECTION,),
-}
-"""What can be made of a task type beside itself."""
-
-
-def obtainable(held: Iterable[TaskType]) -> dict[TaskType, TaskType]:
-    """Every task type that can be had of an export that holds these, and the one it is made of; richest first."""
-    held = tuple(held)
-    sources = {task: task for task in held}
-    for source in held:
-        for task in DERIVED.get(source, ()):
-            sources.setdefault(task, source)
-    return sources
+from labelferry.model import Annotations
 
 
 def union_by_category(annotations: Annotations) -> Annotations:

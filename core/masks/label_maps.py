@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
+from labelferry.findings import Finding
 from labelferry.masks.rle import RunLengthMask, masks_from_label_map
-from labelferry.model import Finding
 
 
 def instances_of(

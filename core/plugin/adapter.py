@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from labelferry.errors import UsageError
-from labelferry.model import Annotations, Category, Finding, Image, TaskType
+from labelferry.findings import Finding
+from labelferry.model import Annotations, Category, Image
+from labelferry.task_type import TaskType
 
 if TYPE_CHECKING:
     from labelferry.plugin.detect import Match, Probe

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labelferry.errors import LabelferryError, UsageError
-from labelferry.model import TaskType
+from labelferry.task_type import TaskType
 
 MOST = 5_000
 """Entries of folders that are looked at in all, for one format."""

@@ -10,9 +10,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from labelferry.errors import UsageError
-from labelferry.model import Annotations, Category, Finding, Image, TaskType
+from labelferry.findings import Finding
+from labelferry.model import Annotations, Category, Image
 from labelferry.plugin.adapter import Adapter
 from labelferry.reading.images import is_video
+from labelferry.task_type import TaskType
 
 Conflicts = Literal["refuse", "first", "last"]
 

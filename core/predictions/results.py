@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelferry.errors import ExportError, UsageError
+from labelferry.findings import Finding
 from labelferry.masks.rle import RunLengthMask, masks_from_coco, masks_from_label_map
-from labelferry.model import Annotations, Category, Finding
+from labelferry.model import Annotations, Category
 
 Aggregate = Literal["median", "mean"]
 

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import orjson
 
 from labelferry.errors import ExportError, UsageError
+from labelferry.findings import Finding
 from labelferry.lightly import storage
 from labelferry.lightly.categories import plan_categories
 from labelferry.lightly.conform import Target, conform
 from labelferry.lightly.format import encode_predictions, encode_schema, image_name, prediction_path
 from labelferry.lightly.task_folder import TaskFolder
-from labelferry.model import Annotations, Category, Finding, TaskType
+from labelferry.model import Annotations, Category
 from labelferry.predictions.results import Aggregate, Classes, annotations_of
 from labelferry.report import Report, Tally
-from labelferry.run.pipeline import make_report, task_type
+from labelferry.run.pipeline import make_report
+from labelferry.task_type import TaskType
 
 if TYPE_CHECKING:
     import av
@@ -65,7 +67,7 @@ def open_task(
     if aggregate not in get_args(Aggregate):
         raise UsageError(f"aggregate is 'median' or 'mean', not {aggregate!r}")
     classes = Classes(categories)
-    target = Target(task_type(task), plan_categories(classes.categories), score)
+    target = Target(TaskType.of(task), plan_categories(classes.categories), score)
     return TaskWriter(storage.local_folder(datasource), name, target, classes, aggregate, on_error, overwrite)
 
 

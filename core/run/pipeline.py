@@ -24,16 +24,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from labelferry.errors import ExportError, LabelferryError, UsageError
+from labelferry.findings import Finding
 from labelferry.lightly import storage
 from labelferry.lightly.categories import plan_categories
 from labelferry.lightly.conform import Target, conform
 from labelferry.lightly.format import SCHEMA, encode_predictions, encode_schema, image_name, prediction_path
 from labelferry.lightly.task_folder import TaskFolder
-from labelferry.lightly.tasks import obtainable
-from labelferry.model import UNLABELLED, Annotations, File, Finding, Image, TaskType
+from labelferry.model import UNLABELLED, Annotations, File, Image
 from labelferry.plugin.adapter import Adapter, make_adapter
 from labelferry.plugin.registry import get_adapter, short_name
 from labelferry.report import ConversionError, FindingSummary, Report, Tally
+from labelferry.task_type import TaskType, obtainable
 
 if TYPE_CHECKING:
     from labelformat.model.instance_segmentation import InstanceSegmentationInput
@@ -222,7 +223,7 @@ def convert(
 
         pattern = frame_pattern(frames)
 
-    wanted = _choose_task(adapter, None if task is None else task_type(task))
+    wanted = _choose_task(adapter, None if task is None else TaskType.of(task))
     task_name = f"{short_name(name)}_{wanted}" if task_name is None else task_name
     kept = classes if classes is None or isinstance(classes, Mapping) else {name: name for name in classes}
     plan = plan_categories(list(adapter.get_categories()), kept, keep_category_ids)
@@ -339,18 +340,6 @@ def _fingerprint(*parts: Any) -> str | None:
     except (pickle.PicklingError, AttributeError, TypeError):
         return None
     return digest.hexdigest()
-
-
-def task_type(task: TaskType | str) -> TaskType:
-    """A task type by its name.
-
-    Raises:
-        UsageError: Lightly has none of this name.
-    """
-    try:
-        return TaskType(task)
-    except ValueError:
-        raise UsageError(f"there is no task type {str(task)!r}; Lightly has {', '.join(TaskType)}") from None
 
 
 def _choose_task(adapter: Adapter, wanted: TaskType | None) -> TaskType:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from labelferry.errors import ExportError, UsageError
-from labelferry.model import UNLABELLED, Finding, Image, VideoFrame
+from labelferry.findings import Finding
+from labelferry.model import UNLABELLED, Image, VideoFrame
 from labelferry.reading.images import VIDEO_EXTENSIONS, find_files
 from labelferry.video.frame_count import FrameCount, count_frames
 

@@ -15,7 +15,7 @@ import av
 from av.error import FFmpegError
 
 from labelferry.errors import ExportError
-from labelferry.model import Finding
+from labelferry.findings import Finding
 from labelferry.video.bitstream import CHECKS, Unproven
 
 _WHOLE_PICTURES = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")

@@ -13,7 +13,8 @@ from labelferry.errors import ExportError
 from labelferry.lightly.categories import plan_categories
 from labelferry.lightly.conform import Target, conform
 from labelferry.masks.rle import RunLengthMask
-from labelferry.model import Annotations, Category, TaskType
+from labelferry.model import Annotations, Category
+from labelferry.task_type import TaskType
 
 DETECTION = TaskType.OBJECT_DETECTION
 CATEGORIES = [Category(1, "cat"), Category(5, "dog"), Category(9, "person", ("head", "tail"))]

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 import labelferry
-from labelferry.model import UNLABELLED, Finding, Image, VideoFrame
+from labelferry.findings import Finding
+from labelferry.model import UNLABELLED, Image, VideoFrame
 from labelferry.video import footage as footage_module
 from labelferry.video.footage import Footage, frame_name, frame_pattern
 from labelferry.video.frame_count import FrameCount
