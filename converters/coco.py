@@ -25,13 +25,15 @@ from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.masks.rle import RunLengthMask, masks_from_coco, masks_from_label_map
+from labelferry.masks.coco import masks_from_coco
+from labelferry.masks.label_maps import masks_from_label_map
 from labelferry.model import Annotations, Category, File, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe, json_files, match_results
 from labelferry.plugin.registry import register
 from labelferry.reading.images import image_size, read_label_map
 from labelferry.reading.text import decode_part, json_fault
+from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
 
 NAMED = 100

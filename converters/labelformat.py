@@ -21,11 +21,12 @@ import numpy as np
 
 from labelferry.errors import ExportError, LabelferryError, UsageError
 from labelferry.findings import Finding
-from labelferry.masks.rle import RunLengthMask, masks_from_coco
+from labelferry.masks.coco import masks_from_coco
 from labelferry.model import Annotations, Category, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.registry import register
+from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
 
 _SOURCES = ("input_file", "input_folder", "base_path", "images_dir")

@@ -20,14 +20,14 @@ from msgspec import Meta, Struct
 
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
-from labelferry.lightly.format import SCHEMA, TASKS, prediction_path
-from labelferry.masks.rle import RunLengthMask
+from labelferry.lightly.names import SCHEMA, TASKS, prediction_path
 from labelferry.model import Annotations, Category, File, Image
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import find_files, image_size
 from labelferry.reading.text import json_fault, read_json
+from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
 
 _JSON = frozenset((".json",))

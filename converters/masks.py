@@ -21,8 +21,7 @@ import numpy as np
 
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
-from labelferry.masks.label_maps import instance_segments, segments_of
-from labelferry.masks.rle import RunLengthMask, masks_from_label_map
+from labelferry.masks.label_maps import instance_segments, masks_from_label_map, segments_of
 from labelferry.model import Annotations, Category, File, Image
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe
@@ -38,6 +37,7 @@ from labelferry.reading.images import (
 )
 from labelferry.reading.label_colours import read_label_colours
 from labelferry.reading.text import read_json, read_names, read_text, read_yaml
+from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
 
 Kind = OneOf["index", "colour", "instance", "cityscapes", "binary"]

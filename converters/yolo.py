@@ -27,7 +27,7 @@ import numpy as np
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.masks.rle import masks_from_coco
+from labelferry.masks.coco import masks_from_coco
 from labelferry.model import Annotations, Category, File, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe

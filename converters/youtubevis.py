@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.masks.rle import masks_from_coco
+from labelferry.masks.coco import masks_from_coco
 from labelferry.model import Annotations, Category, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe, json_files, match_results

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from labelferry.errors import ExportError, LabelferryError, UsageError
     from labelferry.findings import Finding
-    from labelferry.masks.rle import RunLengthMask, decode, encode
     from labelferry.model import Annotations, Category, File, Image, Object, VideoFrame
     from labelferry.plugin.adapter import Adapter
     from labelferry.plugin.registry import register
     from labelferry.predictions.task_writer import TaskWriter, VideoWriter, open_task
     from labelferry.report import ConversionError, Report
-    from labelferry.run.pipeline import convert
+    from labelferry.run.convert import convert
+    from labelferry.run_lengths import RunLengthMask, decode, encode
     from labelferry.task_type import TaskType
 
 __all__ = [
@@ -43,7 +43,7 @@ __all__ = [
 
 _MODULES = {
     "errors": ("ExportError", "LabelferryError", "UsageError"),
-    "masks.rle": ("RunLengthMask", "decode", "encode"),
+    "run_lengths": ("RunLengthMask", "decode", "encode"),
     "findings": ("Finding",),
     "model": ("Annotations", "Category", "File", "Image", "Object", "VideoFrame"),
     "task_type": ("TaskType",),
@@ -51,7 +51,7 @@ _MODULES = {
     "plugin.registry": ("register",),
     "predictions.task_writer": ("TaskWriter", "VideoWriter", "open_task"),
     "report": ("ConversionError", "Report"),
-    "run.pipeline": ("convert",),
+    "run.convert": ("convert",),
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelferry.findings import Finding
-from labelferry.masks.rle import RunLengthMask
+from labelferry.run_lengths import RunLengthMask
 
 
 class Category(NamedTuple):
@@ -61,12 +61,15 @@ class Image(NamedTuple):
             `File` (or `pathlib.Path`).
         frame: the frame that the image is, if the export says so.
         size: (width, height) in pixels of the video; None of an image.
+        files: paths of every file that the image's labels are read from, and of the image itself where its size is
+            read from it: if one of them changes, an interrupted run reads the labels again.
     """
 
     file_name: str
     source: Any = None
     frame: VideoFrame | None = None
     size: tuple[int, int] | None = None
+    files: tuple[str, ...] = ()
 
 
 class Unlabelled(Enum):
@@ -95,6 +98,9 @@ class Annotations:
         keypoints: N arrays (K, 3) float64 of x, y in pixels and a score in [0, 1].
         findings: what the adapter met while it read this image.
         locate: tells where object i stands in the export ("labels/a.txt:3"), for messages.
+        found: how many objects the export lists for this image (lines, elements, list entries), whatever became of
+            them; None if nobody counted.
+        interpolated: how many of the objects the export does not list, but reading adds between keyframes.
     """
 
     category_ids: NDArray[np.int64]
@@ -106,6 +112,8 @@ class Annotations:
     keypoints: Sequence[NDArray[np.float64]] | None = None
     findings: list[Finding] = field(default_factory=list)
     locate: Callable[[int], str] | None = None
+    found: int | None = None
+    interpolated: int = 0
 
     def __len__(self) -> int:
         return len(self.category_ids)
@@ -124,12 +132,15 @@ class Annotations:
             None if self.keypoints is None else [self.keypoints[i] for i in indices],
             self.findings,
             None if locate is None else lambda i: locate(indices[i]),
+            self.found,
+            self.interpolated,
         )
 
     @classmethod
     def empty(cls, size: tuple[int, int] | None = None, findings: Iterable[Finding] = ()) -> Annotations:
         """An image without objects."""
-        return cls(np.zeros(0, np.int64), size, findings=list(findings))
+        found = list(findings)
+        return cls(np.zeros(0, np.int64), size, findings=found, found=sum(finding.lost for finding in found))
 
     @classmethod
     def from_objects(cls, objects: Iterable[Object], size: tuple[int, int] | None = None) -> Annotations:

@@ -4,78 +4,120 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from labelferry.findings import Finding
+from labelferry.errors import LabelferryError
+from labelferry.findings import Finding, Kind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from labelferry.model import Category
+    from labelferry.task_type import TaskType
 
 EXAMPLES = 100
 """Findings of one code that a report shows; the count goes on."""
+
+
+class Collision(NamedTuple):
+    """An image that has no prediction file, because another one has the same.
+
+    Attributes:
+        path: of the prediction file, relative to the task's folder.
+        name: of the image.
+        objects: that it has.
+    """
+
+    path: str
+    name: str
+    objects: int
 
 
 @dataclass(slots=True)
 class Tally:
     """Counts of one chunk of images, or of a whole run: tallies add up.
 
+    found + interpolated = the sum of objects + merged + lost.
+
     Attributes:
         images: files written.
         empty_images: those of them without objects.
         objects: objects written, by the schema's category id.
+        found: objects that the export lists.
+        interpolated: objects that reading adds between the keyframes of tracks.
+        merged: objects that became part of another one.
+        lost: objects that are missing, each under a finding.
         findings: by kind and code: how many, and the first examples (where, message).
+        collisions: images whose prediction file another image has.
+        files: of one chunk: path and size in bytes of the files written.
     """
 
     images: int = 0
     empty_images: int = 0
     objects: dict[int, int] = field(default_factory=dict)
-    findings: dict[tuple[str, str], tuple[int, list[tuple[str, str]]]] = field(default_factory=dict)
+    found: int = 0
+    interpolated: int = 0
+    merged: int = 0
+    lost: int = 0
+    findings: dict[tuple[Kind, str], tuple[int, list[tuple[str, str]]]] = field(default_factory=dict)
+    collisions: list[Collision] = field(default_factory=list)
+    files: list[tuple[str, int]] = field(default_factory=list)
 
     def add(self, findings: Iterable[Finding]) -> None:
+        """Count findings, and keep the first that have a text."""
         for finding in findings:
             count, examples = self.findings.get((finding.kind, finding.code), (0, []))
-            if len(examples) < EXAMPLES:
+            if len(examples) < EXAMPLES and finding.message:
                 examples.append((finding.where, finding.message))
             self.findings[finding.kind, finding.code] = count + finding.count, examples
+            self.lost += finding.lost
 
     def merge(self, other: Tally) -> None:
+        """Add the counts of a later chunk; its files are left out."""
         self.images += other.images
         self.empty_images += other.empty_images
         for category_id, count in other.objects.items():
             self.objects[category_id] = self.objects.get(category_id, 0) + count
+        self.found += other.found
+        self.interpolated += other.interpolated
+        self.merged += other.merged
+        self.lost += other.lost
         for key, (count, examples) in other.findings.items():
             own, shown = self.findings.get(key, (0, []))
             self.findings[key] = own + count, shown + examples[: EXAMPLES - len(shown)]
+        self.collisions += other.collisions
 
-    def take_back(self, other: Tally) -> None:
-        """Subtract what was written; findings stay."""
-        self.images -= other.images
-        self.empty_images -= other.empty_images
-        for category_id, count in other.objects.items():
-            self.objects[category_id] -= count
+    def count(self, *kinds: Kind) -> int:
+        """How many findings of these kinds there are."""
+        return sum(count for (kind, _), (count, _) in self.findings.items() if kind in kinds)
 
-    def count(self, kind: str) -> int:
-        """How many findings of one kind there are."""
-        return sum(count for (of, _), (count, _) in self.findings.items() if of == kind)
-
-    def to_json(self) -> list[Any]:
+    def to_json(self) -> dict[str, Any]:
         """Plain values for the journal; `from_json` reads them."""
-        return [
-            self.images,
-            self.empty_images,
-            list(self.objects.items()),
-            [[*key, *value] for key, value in self.findings.items()],
-        ]
+        return {
+            **{name: getattr(self, name) for name in _NUMBERS},
+            "objects": list(self.objects.items()),
+            "findings": [[*key, *value] for key, value in self.findings.items()],
+            "collisions": self.collisions,
+            "files": self.files,
+        }
 
     @classmethod
-    def from_json(cls, value: list[Any]) -> Tally:
-        images, empty_images, objects, findings = value
+    def from_json(cls, value: dict[str, Any]) -> Tally:
+        """The tally that `to_json` made these values of."""
+        findings = {
+            (kind, code): (count, [(where, message) for where, message in examples])
+            for kind, code, count, examples in value["findings"]
+        }
         return cls(
-            images,
-            empty_images,
-            dict(objects),
-            {
-                (kind, code): (count, [(where, message) for where, message in examples])
-                for kind, code, count, examples in findings
-            },
+            **{name: value[name] for name in _NUMBERS},
+            objects=dict(value["objects"]),
+            findings=findings,
+            collisions=[Collision(*one) for one in value["collisions"]],
+            files=[(path, size) for path, size in value["files"]],
         )
+
+
+_NUMBERS = ("images", "empty_images", "found", "interpolated", "merged", "lost")
 
 
 @dataclass(slots=True)
@@ -83,13 +125,13 @@ class FindingSummary:
     """All findings of one code.
 
     Attributes:
-        kind: `error`, `repair` or `note`.
+        kind: `error`, `repair`, `warning` or `note`.
         code: what they are.
         count: how many objects, lines or images they concern.
         examples: the first of them: where, and what was found.
     """
 
-    kind: str
+    kind: Kind
     code: str
     count: int
     examples: list[tuple[str, str]]
@@ -111,9 +153,14 @@ class Report:
         empty_images: those of them without objects.
         resumed_images: those of them that an earlier, interrupted run had written.
         objects: objects in them, by class name, in the order of the schema.
+        found_objects: objects that the export lists. found + interpolated = written + merged + lost.
+        interpolated_objects: objects that reading adds between the keyframes of tracks.
+        merged_objects: objects that became part of another one, as the masks of a class in semantic segmentation.
+        lost_objects: objects that are missing from the result; each is counted by a finding.
         errors: what could not be read; with `on_error="skip"` it is missing from the task.
         repairs: what was changed to meet Lightly's rules.
-        notes: what was left out because it was asked for.
+        warnings: what was written as it stands, but is probably not what was meant.
+        notes: what was left out on request, or not read.
         seconds: how long it took.
     """
 
@@ -128,8 +175,13 @@ class Report:
     empty_images: int
     resumed_images: int
     objects: dict[str, int]
+    found_objects: int
+    interpolated_objects: int
+    merged_objects: int
+    lost_objects: int
     errors: list[FindingSummary]
     repairs: list[FindingSummary]
+    warnings: list[FindingSummary]
     notes: list[FindingSummary]
     seconds: float
 
@@ -138,7 +190,7 @@ class Report:
         return asdict(self)
 
 
-class ConversionError(Exception):
+class ConversionError(LabelferryError):
     """The export has errors, so nothing was published; `report` lists them all."""
 
     def __init__(self, report: Report) -> None:
@@ -146,3 +198,53 @@ class ConversionError(Exception):
         first = report.errors[0].examples[0]
         super().__init__(f"{count} error(s), nothing was published; the first: {first[0]}: {first[1]}")
         self.report = report
+
+
+def make_report(
+    format: str,
+    source: str,
+    datasource: Path,
+    task_name: str,
+    task: TaskType,
+    categories: Iterable[Category],
+    tally: Tally,
+    *,
+    videos: int,
+    published: bool = True,
+    resumed_images: int = 0,
+    strict: bool = False,
+    seconds: float,
+) -> Report:
+    """The report of a run with this tally; `strict` counts repairs and warnings as errors."""
+
+    def summaries(*kinds: Kind) -> list[FindingSummary]:
+        """The most frequent first."""
+        found = [
+            FindingSummary(kind, code, count, examples)
+            for (kind, code), (count, examples) in tally.findings.items()
+            if kind in kinds
+        ]
+        return sorted(found, key=lambda one: (kinds.index(one.kind), -one.count, one.code))
+
+    return Report(
+        format=format,
+        source=source,
+        datasource=str(datasource),
+        task_name=task_name,
+        task_type=task.value,
+        published=published,
+        videos=videos,
+        images=tally.images,
+        empty_images=tally.empty_images,
+        resumed_images=resumed_images,
+        objects={category.name: tally.objects.get(category.id, 0) for category in categories},
+        found_objects=tally.found,
+        interpolated_objects=tally.interpolated,
+        merged_objects=tally.merged,
+        lost_objects=tally.lost,
+        errors=summaries("error", "repair", "warning") if strict else summaries("error"),
+        repairs=[] if strict else summaries("repair"),
+        warnings=[] if strict else summaries("warning"),
+        notes=summaries("note"),
+        seconds=round(seconds, 3),
+    )

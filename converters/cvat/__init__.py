@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 from labelferry.converters.cvat.interpolation import interpolate_angle, interpolate_polygon, interpolate_polyline
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.masks.rle import RunLengthMask, masks_from_coco
+from labelferry.masks.coco import masks_from_coco
 from labelferry.model import Annotations, Category, Image, Object, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import HEAD, Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import MAX_FRAMES, MAX_IMAGE_PIXELS, find_files, is_video
+from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
 
 _CUBOID = tuple(f"{axis}{corner}{side}" for side in (1, 2) for corner in ("tl", "bl", "tr", "br") for axis in "xy")

@@ -136,11 +136,11 @@ def convert(
 ) -> None:
     """Convert an export into a task of a Lightly datasource."""
     from labelferry.report import ConversionError
-    from labelferry.run import pipeline
+    from labelferry.run.convert import convert as run_conversion
 
     try:
         with _Progress(quiet) as progress:
-            result = pipeline.convert(
+            result = run_conversion(
                 source,
                 datasource,
                 format=from_,

@@ -32,22 +32,26 @@ def local_folder(path: str | Path) -> Path:
     return folder
 
 
-def write_file(path: str, data: bytes, new: bool = False) -> None:
-    """Write a whole file, making its folder where it lacks.
+def write_new(path: str, data: bytes) -> None:
+    """Write a whole file, creating parent folders; on an error nothing is left of it.
 
     Raises:
-        FileExistsError: there is one already, and `new` forbids to replace it.
+        FileExistsError: there is a file already.
+        OSError: it cannot be written.
     """
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_EXCL if new else os.O_TRUNC)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         file = os.open(path, flags, 0o666)
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         file = os.open(path, flags, 0o666)
     try:
-        view = memoryview(data)
-        while view:  # a write may be short
-            view = view[os.write(file, view) :]
+        written = os.write(file, data)
+        while written < len(data):  # a write may be short
+            written += os.write(file, memoryview(data)[written:])
+    except BaseException:
+        os.unlink(path)
+        raise
     finally:
         os.close(file)
 

@@ -11,6 +11,9 @@ what the journal holds. The journal's lock, which ends with its process, tells a
 from __future__ import annotations
 
 import os
+import re
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,7 +22,7 @@ import orjson
 
 from labelferry.errors import LabelferryError, UsageError
 from labelferry.lightly import storage
-from labelferry.lightly.format import SCHEMA, TASKS, check_task_name
+from labelferry.lightly.names import SCHEMA, TASKS, check_task_name
 
 _COMMIT = b'{"commit":true}\n'
 
@@ -52,6 +55,7 @@ class TaskFolder:
         check_task_name(name)
         self.name = name
         self.finished: dict[str, Any] = {}
+        self._salvage: list[Path] = []  # folders of files that killed runs have written, the newest first
         self._datasource = datasource
         self._predictions = datasource / ".lightly" / "predictions"
         self._place = self._predictions / name
@@ -88,13 +92,32 @@ class TaskFolder:
     ) -> None:
         os.close(self._journal)
 
+    def restore(self, files: Iterable[tuple[str, int]]) -> bool:
+        """Take over files that a killed run has written, if all of them (path and size) are there as it wrote them."""
+        found: list[tuple[Path, Path]] = []
+        for path, size in files:
+            for folder in self._salvage:
+                try:
+                    status = os.lstat(folder / path)
+                except OSError:
+                    continue
+                if stat.S_ISREG(status.st_mode) and status.st_size == size:
+                    found.append((folder / path, self.files / path))
+                    break
+            else:
+                return False
+        for old, new in found:
+            new.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(old, new)
+        return True
+
     def note(self, chunk: str, result: Any) -> None:
         """Write to the journal that a chunk's files are complete."""
         os.write(self._journal, orjson.dumps({"chunk": chunk, "result": result}) + b"\n")
 
     def commit(self, schema: bytes) -> None:
         """Publish the task: `schema.json`, the folder, `tasks.json`, in this order."""
-        storage.write_file(str(self.files / SCHEMA), schema)
+        storage.write_new(str(self.files / SCHEMA), schema)
         origin_path(self._datasource, self.name).unlink(missing_ok=True)
         os.write(self._journal, _COMMIT)
         if self._place.exists():
@@ -117,9 +140,9 @@ class TaskFolder:
         busy = LabelferryError(f"another run is writing the task {self.name!r} in {self._datasource}")
         if not storage.try_lock(self._journal):
             raise busy
-        pattern = f".{self._place.name}.*.partial"
-        for other in self._staging.parent.glob(pattern):
-            if other == self._staging:
+        of_this_task = re.compile(rf"\.{re.escape(self._place.name)}\.[0-9a-f]{{16}}\.partial")
+        for other in self._staging.parent.iterdir():
+            if other == self._staging or not of_this_task.fullmatch(other.name):
                 continue
             try:
                 file = os.open(other / "journal", os.O_RDWR)
@@ -144,6 +167,12 @@ class TaskFolder:
                     os.write(self._journal, b"\n")
                     break
                 self.finished[entry["chunk"]] = entry["result"]
+            # no file is ever written into a folder that this run has not made
+            self._salvage = sorted(self._staging.glob("salvage-*"), reverse=True)
+            if self.files.exists():
+                salvage = self._staging / f"salvage-{len(self._salvage):06}"
+                os.rename(self.files, salvage)
+                self._salvage.insert(0, salvage)
             return False
         moved = not self.files.exists()
         if moved and not listed:  # killed between the folder's move and tasks.json: as if it had not moved

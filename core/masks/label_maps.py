@@ -10,7 +10,42 @@ from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.masks.rle import RunLengthMask, masks_from_label_map
+from labelferry.run_lengths import RunLengthMask, changes
+
+
+def masks_from_label_map(label_map: NDArray[np.integer[Any]]) -> dict[int, RunLengthMask]:
+    """Every value of an (H, W) integer array and its mask, in ascending order of the values, in one pass.
+
+    Where the flattened map changes value are the runs of every class at once; sorted by value, each class's runs lie
+    side by side.
+    """
+    height, width = label_map.shape
+    flat = np.ascontiguousarray(label_map).ravel()
+    if not flat.size:
+        return {}
+    starts = np.concatenate(([0], changes(flat)))
+    values = flat[starts]
+    ends = np.append(starts[1:], flat.size)
+    order = np.argsort(values, kind="stable")
+    values, starts, ends = values[order], starts[order], ends[order]
+    firsts = np.concatenate(([0], np.flatnonzero(values[1:] != values[:-1]) + 1))  # the first run of each value
+    number = np.zeros(len(values), np.int64)
+    number[firsts[1:]] = 1
+    number.cumsum(out=number)  # of each run's value
+    # borders of all masks, one after the other: 0, start, end, start, end, ..., size
+    place = 2 * (np.arange(len(values)) + number) + 1
+    borders = np.empty(2 * (len(values) + len(firsts)), np.int64)
+    borders[place], borders[place + 1] = starts, ends
+    lows = 2 * (firsts + np.arange(len(firsts)))
+    borders[lows] = 0
+    highs = np.append(lows[1:], len(borders)) - 1
+    borders[highs] = flat.size
+    counts = borders[1:] - borders[:-1]
+    highs -= counts[highs - 1] == 0  # no run of 0s after a mask that reaches the end
+    return {
+        value: RunLengthMask(counts[low:high], height, width)
+        for value, low, high in zip(values[firsts].tolist(), lows.tolist(), highs.tolist(), strict=True)
+    }
 
 
 def instances_of(

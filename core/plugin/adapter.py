@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from labelferry.errors import UsageError
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Category, Image
+from labelferry.plugin.export import Export, Request, choose_task
 from labelferry.task_type import TaskType
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ class Adapter(ABC):
         self = super().__new__(cls)
         self.findings = []
         return self
+
+    def open(self, request: Request) -> Export:
+        """The export, opened for a task type; by default made of the verbs. A format that reads many images at once, or
+        that reads only what a task type needs, overrides it.
+
+        Raises:
+            ExportError: the export as a whole cannot be read.
+            UsageError: it does not hold the task type, or an option is at fault.
+        """
+        return _VerbExport(self, request)
 
     def get_tasks(self) -> tuple[TaskType, ...]:
         """The task types that this export holds, richest first; those that follow from them are not named."""
@@ -95,6 +106,36 @@ class Adapter(ABC):
     def count_images(self) -> int | None:
         """How many images `get_images` gives, where that is known without reading them: for the progress bar."""
         return None
+
+
+class _VerbExport(Export):
+    """An export as the verbs of an adapter give it."""
+
+    def __init__(self, adapter: Adapter, request: Request) -> None:
+        state = adapter.__dict__  # not copy.copy: `__getstate__` leaves out what is parsed already
+        adapter = type(adapter).__new__(type(adapter))
+        adapter.__dict__.update(state)
+        adapter.findings = []
+        adapter.as_frames = request.frames
+        held = adapter.get_tasks()
+        task, adapter.task = choose_task(held, request.task)
+        if task is TaskType.OBJECT_DETECTION and task in adapter.tasks:
+            adapter.task = task
+        self.has_sizes = adapter.has_sizes
+        self.first_frame = adapter.first_frame
+        self._adapter = adapter
+        super().__init__(Request(task, request.frames), held, list(adapter.get_categories()))
+        self.chunk = 32
+
+    def images(self) -> Iterator[Image | Finding]:
+        yield from self._adapter.get_images()
+        yield from self._adapter.findings
+
+    def count_images(self) -> int | None:
+        return self._adapter.count_images()
+
+    def labels(self, image: Image) -> Annotations:
+        return self._adapter.get_labels(image)
 
 
 class Option(NamedTuple):

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
-from labelferry.masks.rle import RunLengthMask, masks_from_coco, masks_from_label_map
+from labelferry.masks.coco import masks_from_coco
+from labelferry.masks.label_maps import masks_from_label_map
 from labelferry.model import Annotations, Category
+from labelferry.run_lengths import RunLengthMask
 
 Aggregate = Literal["median", "mean"]
 

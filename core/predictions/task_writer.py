@@ -10,19 +10,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 import orjson
 
+from labelferry.batch import Batch
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
 from labelferry.lightly import storage
 from labelferry.lightly.categories import plan_categories
-from labelferry.lightly.conform import Target, conform
-from labelferry.lightly.format import encode_predictions, encode_schema, image_name, prediction_path
+from labelferry.lightly.collisions import leave_out_collisions
+from labelferry.lightly.conform import Target
+from labelferry.lightly.encode import encode_schema
+from labelferry.lightly.names import image_name
 from labelferry.lightly.task_folder import TaskFolder
-from labelferry.model import Annotations, Category
+from labelferry.lightly.write import prepare, write
+from labelferry.model import Category
+from labelferry.plugin.export import BOXES
 from labelferry.predictions.results import Aggregate, Classes, annotations_of
-from labelferry.report import Report, Tally
-from labelferry.run.pipeline import make_report
+from labelferry.report import Report, Tally, make_report
 from labelferry.task_type import TaskType
 
 if TYPE_CHECKING:
@@ -126,13 +131,15 @@ class TaskWriter:
             try:
                 if kind is None:
                     self._gather()
+                    leave_out_collisions(folder.files, self._tally)
                     folder.commit(encode_schema(self._target.task, self._target.plan.categories))
                     self.report = make_report(
                         "python",
                         "",
                         self._datasource,
                         self._name,
-                        self._target,
+                        self._target.task,
+                        self._target.plan.categories,
                         self._tally,
                         videos=self._videos,
                         seconds=time.monotonic() - self._begun,
@@ -226,37 +233,29 @@ class TaskWriter:
             annotations = annotations_of(predictions, columns, self._classes, size, self._aggregate, name)
             if size is not None and annotations.size != size:
                 text = f"the predictions are for (width, height) = {annotations.size}, the image has {size}"
-                raise ExportError(text, where=name, code="size-differs")
-            conformed = self._conform(annotations, tally)
-            if conformed is not None:
-                self._save(name, conformed, tally)
+                raise ExportError(text, where=name, code="size-differs", lost=len(annotations))
+            (batch,) = Batch.of([name], [annotations])
+            self._save(batch, tally)
         except ExportError as error:
             if self._on_error == "fail":
                 raise
-            tally.add([Finding("error", error.code, error.where or file_name, error.message)])
+            tally.add([Finding.error(error.code, error.where or file_name, error.message, lost=error.lost)])
+            tally.found += error.lost
         self._count(tally)
 
-    def _conform(self, annotations: Annotations, tally: Tally) -> Annotations | None:
-        try:
-            conformed = conform(annotations, self._target)
-        finally:
-            tally.add(annotations.findings)
-        errors = [finding for finding in annotations.findings if finding.kind == "error"]
-        if errors and self._on_error == "fail":
-            raise ExportError(errors[0].message, where=errors[0].where, code=errors[0].code)
-        return conformed
-
-    def _save(self, name: str, conformed: Annotations, tally: Tally) -> None:
-        path = prediction_path(name)
-        try:
-            storage.write_file(f"{self._files}/{path}", encode_predictions(name, conformed), new=True)
-        except FileExistsError:
-            text = f"its prediction file {path} is written already, for this image or one that differs in extension"
-            raise ExportError(text, where=name, code="name-collision") from None
-        tally.images += 1
-        tally.empty_images += not len(conformed)
-        for category_id in conformed.category_ids.tolist():
-            tally.objects[category_id] = tally.objects.get(category_id, 0) + 1
+    def _save(self, batch: Batch, tally: Tally) -> None:
+        """Check and write a batch; with `on_error="fail"` the first error is raised before anything is written."""
+        fails = self._on_error == "fail"
+        prepared = prepare(batch, self._target)
+        if fails and (error := next((one for one in prepared.findings if one.kind == "error"), None)):
+            raise ExportError(error.message, where=error.where, code=error.code)
+        counts, findings = write(prepared, self._files)
+        if fails and counts.collisions:
+            path, name, _ = counts.collisions[0]
+            text = f"its prediction file {path} is written already, for this image or one that shares the file"
+            raise ExportError(text, where=name, code="name-collision")
+        counts.add(findings)
+        tally.merge(counts)
 
     def _count(self, tally: Tally, videos: int = 0) -> None:
         """Add to the counts; in another process than the one that gathers them, by a line in a file."""
@@ -307,15 +306,21 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        from labelferry.video.footage import frame_name
+
         if kind is not None:
             return
         tally = Tally()
         tally.add(self._count.findings(self._path))
+        if self._task.task is not TaskType.CLASSIFICATION:
+            unwritten = np.flatnonzero(np.frombuffer(self._written, np.uint8) == 0)
+            for at in range(0, len(unwritten), BOXES):
+                names = [
+                    frame_name(self.name, index, self.frame_count) for index in unwritten[at : at + BOXES].tolist()
+                ]
+                sizes = np.tile(np.array([self.size], np.int64), (len(names), 1))
+                self._task._save(Batch.without_objects(names, sizes), tally)
         self._task._count(tally, videos=1)
-        has_empty_files = self._task.task is not TaskType.CLASSIFICATION
-        for index, written in enumerate(self._written):
-            if not written and has_empty_files:
-                self.write(index)
 
     def frames(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """Every frame with its index, as PyAV decodes them.

@@ -18,7 +18,7 @@ import orjson
 
 from labelferry.errors import ExportError, LabelferryError, UsageError
 from labelferry.lightly import storage
-from labelferry.lightly.format import TASKS, check_task_name
+from labelferry.lightly.names import TASKS, check_task_name
 from labelferry.lightly.task_folder import origin_path
 from labelferry.plugin.adapter import Adapter, adapter_options, make_adapter
 from labelferry.plugin.detect import Detection, Probe, detect, detect_one
@@ -27,7 +27,7 @@ from labelferry.plugin.registry import get_adapter, short_name
 from labelferry.reading.images import find_files
 from labelferry.reading.text import read_text
 from labelferry.report import ConversionError, Report
-from labelferry.run.pipeline import convert
+from labelferry.run.convert import convert
 from labelferry.run.workers import KILLED, worker_pool
 
 _DATA_FOLDERS = frozenset(("images", "labels", "masks", "videos", "jpegimages", "img1", "train", "val", "test"))
@@ -109,7 +109,7 @@ class Outcome(msgspec.Struct):
 
 
 JobProgress = Callable[[str, int, "int | None", str], None]
-"""Is told the task's name, then as `labelferry.run.pipeline.Progress`."""
+"""Is told the task's name, then as `labelferry.run.convert.Progress`."""
 
 
 def plan_schema() -> dict[str, Any]:
@@ -230,7 +230,7 @@ def run(
                 outcome = Outcome(name, "unchanged")
             else:
                 if pool is None and count > 1:
-                    pool = stack.enter_context(worker_pool(count, "labelferry.run.pipeline"))
+                    pool = stack.enter_context(worker_pool(count, "labelferry.run.job"))
                 outcome = _run_job(job, name, folder, pool, overwrite or origin_path(folder, name).exists(), progress)
                 if outcome.status == "done":
                     origin_path(folder, name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Worker processes that end with the process that started them. Apart from the pipeline, as few runs need them."""
+"""Where chunks are converted: in this process, in worker processes that end with it, or by any executor."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 
 from labelferry.errors import LabelferryError
 from labelferry.plugin.registry import load_file, loaded_files
+from labelferry.report import Tally
+from labelferry.run.job import Chunk, Job
+
+POOL_AFTER = 1.0
+"""Seconds of work in this process before worker processes, which take a moment to start, are worth it."""
 
 KILLED = "a worker process was killed, perhaps for want of memory; run again with fewer --workers"
 
@@ -35,7 +42,7 @@ def worker_pool(workers: int, module: str) -> Iterator[ProcessPoolExecutor]:
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
-        context.set_forkserver_preload(["labelferry.run.pipeline", "numpy", module])
+        context.set_forkserver_preload(["labelferry.run.job", "numpy", module])
     pool = ProcessPoolExecutor(workers, context, _begin, (loaded_files(),))
     try:
         yield pool
@@ -58,3 +65,42 @@ def _begin(files: dict[str, str]) -> None:
 def _end_with(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)
+
+
+def results(job: Job, chunks: Iterator[Chunk], workers: int | None, executor: Executor | None) -> Iterator[Tally]:
+    """The result of every chunk, in order.
+
+    Args:
+        job: what is done with each.
+        chunks: taken from as fast as they are converted, so that memory stays flat.
+        workers: processes to use; 1 works in this one, None decides by how long it takes.
+        executor: used instead, if given.
+    """
+    if executor is not None:
+        yield from _from_executor(job, chunks, executor, 64)
+        return
+    if workers is None:
+        workers = os.cpu_count() or 1
+        begun = time.monotonic()
+        for chunk in chunks:
+            yield job(chunk)
+            if workers > 1 and time.monotonic() - begun > POOL_AFTER:
+                break
+        else:
+            return
+    if workers == 1:
+        yield from map(job, chunks)
+        return
+    with worker_pool(workers, type(job.export).__module__) as pool:
+        yield from _from_executor(job, chunks, pool, 4 * workers)
+
+
+def _from_executor(job: Job, chunks: Iterator[Chunk], executor: Executor, ahead: int) -> Iterator[Tally]:
+    """With at most `ahead` chunks under way."""
+    waiting: deque[Future[Tally]] = deque()
+    for chunk in chunks:
+        waiting.append(executor.submit(job, chunk))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

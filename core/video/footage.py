@@ -20,8 +20,6 @@ from labelferry.model import UNLABELLED, Image, VideoFrame
 from labelferry.reading.images import VIDEO_EXTENSIONS, find_files
 from labelferry.video.frame_count import FrameCount, count_frames
 
-Report = Callable[[Iterable[Finding]], None]
-
 
 class Video(NamedTuple):
     """A video of a datasource.
@@ -130,39 +128,41 @@ class Footage:
         """Frames of all videos, which is how many files there will be."""
         return sum(video.frames for video in self.videos)
 
-    def frames_of(self, images: Iterable[Image], report: Report) -> Iterator[Image]:
+    def frames_of(self, images: Iterable[Image | Finding]) -> Iterator[Image | Finding]:
         """The frames that images stand for, then all other frames, without labels.
 
         Args:
-            images: as an adapter gives them.
-            report: is told what stands for no frame.
+            images: as an export gives them, with its findings.
         """
         videos = {video.name: video for video in self.videos}
         labelled = {name: bytearray(video.frames) for name, video in videos.items()}
         found: dict[str, str | Finding] = {}
         for image in images:
+            if isinstance(image, Finding):
+                yield image
+                continue
             frame = self._frame_of(image)
             if isinstance(frame, Finding):
-                report([frame])
+                yield frame
                 continue
             name = found.get(frame.video)
             if name is None:
                 name = found[frame.video] = self._find(frame.video)
             if isinstance(name, Finding):
-                report([replace(name, where=image.file_name)])
+                yield replace(name, where=image.file_name)
                 continue
             if name not in videos:  # unreadable, which is told already
                 continue
             index = (frame.number - self._first_frame) * self._frame_step
             video = videos[name]
             if not 0 <= index < video.frames:
-                report([self._beyond(image, frame, index, video)])
+                yield self._beyond(image, frame, index, video)
             elif labelled[name][index]:
                 text = f"frame {frame.number} of {name} has labels already; two labels for one frame"
-                report([Finding("error", "frame-twice", image.file_name, text)])
+                yield Finding.error("frame-twice", image.file_name, text)
             else:
                 labelled[name][index] = 1
-                yield Image(frame_name(name, index, video.frames), image.source, frame, video.size)
+                yield Image(frame_name(name, index, video.frames), image.source, frame, video.size, image.files)
         for name, video in videos.items():
             has_labels = labelled[name]
             index = has_labels.find(0)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelferry.errors import ExportError
+from labelferry.batch import Batch
+from labelferry.findings import Finding
 from labelferry.lightly.categories import plan_categories
 from labelferry.lightly.conform import Target, conform
-from labelferry.masks.rle import RunLengthMask
+from labelferry.lightly.encode import encode
 from labelferry.model import Annotations, Category
+from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
 
 DETECTION = TaskType.OBJECT_DETECTION
@@ -29,14 +33,49 @@ def boxes(*rows: tuple[float, ...], **columns: Any) -> Annotations:
     return Annotations(np.full(len(rows), 5), SIZE, np.array(rows, float).reshape(-1, 4), **columns)
 
 
-def codes(annotations: Annotations) -> dict[str, int]:
-    return {finding.code: finding.count for finding in annotations.findings}
+class Conformed(NamedTuple):
+    """The labels of one image as Lightly accepts them, None if it gets no file, and what was found."""
+
+    labels: Annotations | None
+    findings: list[Finding]
+
+    @property
+    def codes(self) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        for finding in self.findings:
+            counts[finding.code] += finding.count
+        return dict(counts)
 
 
-def conformed(annotations: Annotations, to: Target) -> Annotations:
-    result = conform(annotations, to)
-    assert result is not None
-    return result
+def conform_one(annotations: Annotations, to: Target) -> Conformed:
+    """The labels of one image, between two others that must not change because of it."""
+    names = ["before.jpg", "image.jpg", "after.jpg"]
+    other = Annotations.empty(SIZE) if to.task is not TaskType.CLASSIFICATION else Annotations(np.array([5]))
+    (batch,) = Batch.of(names, [other, annotations, other])
+    done, findings = conform(batch, to)
+    assert {finding.image for finding in findings} <= {1}
+    alone, found = conform(next(Batch.of(names[1:2], [annotations])), to)
+    assert [(one.code, one.where, one.message, one.count) for one in findings] == [
+        (one.code, one.where, one.message, one.count) for one in found
+    ]
+    assert encode(done)[1:2] == encode(alone)
+    return Conformed(None if done.refused[1] else done.annotations(1), findings)
+
+
+def conformed(annotations: Annotations, to: Target) -> tuple[Annotations, dict[str, int]]:
+    result = conform_one(annotations, to)
+    assert result.labels is not None
+    return result.labels, result.codes
+
+
+def refusal(annotations: Annotations, to: Target) -> Finding:
+    """The one error because of which the image gets no file."""
+    result = conform_one(annotations, to)
+    assert result.labels is None
+    (finding,) = result.findings
+    assert (finding.kind, finding.where) == ("error", "image.jpg")
+    assert finding.lost == len(annotations)
+    return finding
 
 
 @pytest.mark.parametrize(
@@ -62,25 +101,25 @@ def conformed(annotations: Annotations, to: Target) -> Annotations:
         ((float("nan"), 1, 2, 3), None, "box-not-finite"),
         ((1, 1, float("inf"), 3), None, "box-not-finite"),
         ((10, 10, -1, 5), None, "box-negative-size"),
-        ((1e308, 1, 1e308, 3), None, "box-outside"),
+        ((1e308, 1, 1e308, 3), None, "box-not-finite"),
     ],
 )
 def test_boxes_are_kept_repaired_or_refused(box: Any, expected: Any, code: str | None) -> None:
     given = boxes((1, 2, 3, 4), box)
-    result = conformed(given, target())
+    result, codes = conformed(given, target())
     kept = [(1, 2, 3, 4)] + ([expected] if expected else [])
     assert result.boxes is not None
     np.testing.assert_allclose(result.boxes, kept, rtol=0, atol=1e-12)
-    assert codes(given) == ({code: 1} if code else {})
+    assert codes == ({code: 1} if code else {})
 
 
 FLOATS = st.floats(-200, 200) | st.floats() | st.sampled_from([0.0, 1.0, 48.0, 64.0])
 
 
-@given(st.lists(st.tuples(FLOATS, FLOATS, FLOATS, FLOATS), max_size=6))
+@given(st.lists(st.tuples(FLOATS, FLOATS, FLOATS, FLOATS), min_size=1, max_size=6))
 def test_every_box_that_comes_out_lies_in_the_image_and_has_a_pixel(rows: list[tuple[float, ...]]) -> None:
     given = boxes(*rows)
-    result = conformed(given, target())
+    result, codes = conformed(given, target())
     assert result.boxes is not None
     for x, y, width, height in result.boxes.tolist():
         assert x >= 0
@@ -89,18 +128,18 @@ def test_every_box_that_comes_out_lies_in_the_image_and_has_a_pixel(rows: list[t
         assert height >= 1
         assert x + width <= 64.011
         assert y + height <= 48.011
-    if not given.findings:
+    if not codes:
         assert result.boxes.tolist() == [list(row) for row in rows], "bit for bit"
     dropped = {"box-outside", "box-not-finite", "box-negative-size"}
-    assert len(rows) - len(result) == sum(n for code, n in codes(given).items() if code in dropped)
+    assert len(rows) - len(result) == sum(n for code, n in codes.items() if code in dropped)
 
 
 def test_categories_are_renumbered_left_out_or_unknown() -> None:
     given = boxes(*[(1, 1, 2, 2)] * 4)
     given.category_ids = np.array([1, 5, 9, 7])
-    result = conformed(given, target(classes={"dog": "pet", "cat": "pet"}))
+    result, codes = conformed(given, target(classes={"dog": "pet", "cat": "pet"}))
     assert result.category_ids.tolist() == [0, 0]
-    assert codes(given) == {"unknown-category": 1, "class-left-out": 1}
+    assert codes == {"unknown-category": 1, "class-left-out": 1}
 
 
 @pytest.mark.parametrize(
@@ -117,28 +156,28 @@ def test_categories_are_renumbered_left_out_or_unknown() -> None:
 )
 def test_scores_are_in_0_1(score: float, expected: float | None, code: str | None) -> None:
     given = boxes((1, 1, 2, 2), (1, 1, 2, 2), scores=np.array([0.5, score]))
-    result = conformed(given, target())
+    result, codes = conformed(given, target())
     assert result.scores is not None
     assert result.scores.tolist() == [0.5] + ([] if expected is None else [expected])
-    assert codes(given) == ({code: 1} if code else {})
+    assert codes == ({code: 1} if code else {})
     if score == 87.0:
-        assert "percentage" in given.findings[0].message
+        assert "percentage" in conform_one(given, target()).findings[0].message
 
 
 def test_probabilities_are_renormalised_within_rounding_and_refused_beyond() -> None:
     rows = [[0.5, 0.25, 0.25], [0.5, 0.25, 0.2501], [2.0, -1.0, 0.0], [0.9, 0.9, 0.9], [np.nan, 1, 0]]
     given = boxes(*[(1, 1, 2, 2)] * 5, probabilities=np.array(rows))
-    result = conformed(given, target())
+    result, codes = conformed(given, target())
     assert result.probabilities is not None
     np.testing.assert_allclose(result.probabilities, [rows[0], np.array(rows[1]) / 1.0001])
-    assert codes(given) == {"probabilities-renormalised": 1, "probabilities-sum": 3}
-    with pytest.raises(ExportError, match="2 probabilities for 3 categories"):
-        conform(boxes((1, 1, 2, 2), probabilities=np.array([[0.5, 0.5]])), target())
+    assert codes == {"probabilities-renormalised": 1, "probabilities-sum": 3}
+    short = boxes((1, 1, 2, 2), probabilities=np.array([[0.5, 0.5]]))
+    assert refusal(short, target()).message == "2 probabilities for 3 categories"
 
 
 def test_probabilities_that_were_all_on_classes_left_out_become_certain() -> None:
     given = boxes((1, 1, 2, 2), probabilities=np.array([[1.0, 0, 0]]))
-    result = conformed(given, target(classes={"dog": "dog", "person": "person"}))
+    result, _ = conformed(given, target(classes={"dog": "dog", "person": "person"}))
     assert result.probabilities is not None
     assert result.probabilities.tolist() == [[1, 0]]
 
@@ -153,17 +192,17 @@ def mask(*region: Any) -> RunLengthMask:
 def test_masks_are_as_large_as_the_image_and_not_empty_and_give_boxes() -> None:
     masks = [mask(np.s_[2:4, 3:9]), mask(), RunLengthMask.from_array(np.ones((5, 5)))]
     given = Annotations(np.array([1, 1, 5]), SIZE, masks=masks)
-    result = conformed(given, target(TaskType.INSTANCE_SEGMENTATION))
+    result, codes = conformed(given, target(TaskType.INSTANCE_SEGMENTATION))
     assert list(result.masks or ()) == masks[:1]
     assert result.boxes is not None
     assert result.boxes.tolist() == [[3, 2, 6, 2]]
-    assert codes(given) == {"mask-size": 1, "mask-empty": 1}
+    assert codes == {"mask-size": 1, "mask-empty": 1}
 
 
 def test_semantic_segmentation_has_one_entry_a_category_with_the_best_score() -> None:
     masks = [mask(np.s_[2:4, 3:9]), mask(np.s_[3:6, 5:7]), mask(np.s_[0, 0])]
     given = Annotations(np.array([9, 9, 1]), SIZE, masks=masks, scores=np.array([0.25, 0.5, 0.75]))
-    result = conformed(given, target(TaskType.SEMANTIC_SEGMENTATION))
+    result, _ = conformed(given, target(TaskType.SEMANTIC_SEGMENTATION))
     assert result.category_ids.tolist() == [0, 2]
     assert list(result.masks or ()) == [masks[2], mask(np.s_[2:4, 3:9], np.s_[3:6, 5:7])]
     assert result.scores is not None
@@ -183,17 +222,17 @@ def test_keypoints_are_as_many_as_named_finite_and_not_negative() -> None:
         [[1, 2, 2], [1, 2, 1]],
         [[-3, 2, 0], [1, 2, 1]],
     )
-    result = conformed(given, target(TaskType.KEYPOINT_DETECTION))
+    result, codes = conformed(given, target(TaskType.KEYPOINT_DETECTION))
     assert [points.tolist() for points in result.keypoints or ()] == [
         [[1, 2, 0.5], [100, 3, 1]],
         [[0, 2, 0], [1, 2, 1]],
     ]
-    assert codes(given) == {"broken-keypoints": 3, "keypoint-clipped": 1}
+    assert codes == {"broken-keypoints": 3, "keypoint-clipped": 1}
     assert result.boxes is None, "Lightly infers a box where none is given"
 
 
 def test_keypoints_give_the_tight_box_around_them_for_detection() -> None:
-    result = conformed(keypoints([[5, 6, 1], [9, 20, 0]]), target())
+    result, _ = conformed(keypoints([[5, 6, 1], [9, 20, 0]]), target())
     assert result.boxes is not None
     assert result.boxes.tolist() == [[5, 6, 4, 14]]
     assert result.keypoints is None
@@ -201,29 +240,74 @@ def test_keypoints_give_the_tight_box_around_them_for_detection() -> None:
 
 def test_classification_has_exactly_one_entry_with_probabilities() -> None:
     to = target(TaskType.CLASSIFICATION)
-    result = conformed(Annotations(np.array([5])), to)
+    result, _ = conformed(Annotations(np.array([5])), to)
     assert result.probabilities is not None
     assert result.probabilities.tolist() == [[0, 1, 0]]
-    with pytest.raises(ExportError, match="2 classes for one image"):
-        conform(Annotations(np.array([5, 1])), to)
-    with pytest.raises(ExportError, match="no class"):
-        conform(Annotations.empty(), to)
-    assert conform(Annotations(np.array([5])), target(TaskType.CLASSIFICATION, classes={"cat": "cat"})) is None
+    assert refusal(Annotations(np.array([5, 1])), to).message.startswith("2 classes for one image")
+    assert refusal(Annotations.empty(), to).message == "the image has no class"
+    left_out = conform_one(Annotations(np.array([1])), target(TaskType.CLASSIFICATION, classes={"dog": "dog"}))
+    assert (left_out.labels, left_out.codes) == (None, {"class-left-out": 1})
 
 
 @pytest.mark.parametrize("size", [None, (0, 5), (5, -1)])
 def test_without_a_size_nothing_can_be_said(size: tuple[int, int] | None) -> None:
-    with pytest.raises(ExportError) as caught:
-        conform(Annotations(np.array([5]), size, np.array([[1, 1, 2, 2.0]])), target())
-    assert caught.value.code == "image-size"
+    assert refusal(Annotations(np.array([5]), size, np.array([[1, 1, 2, 2.0]])), target()).code == "image-size"
 
 
 @pytest.mark.parametrize("task", [DETECTION, TaskType.KEYPOINT_DETECTION, TaskType.INSTANCE_SEGMENTATION])
 def test_an_adapter_that_lacks_the_tasks_column_is_told_so(task: TaskType) -> None:
-    with pytest.raises(ExportError, match="the adapter gives n"):
-        conform(Annotations(np.array([9]), SIZE), target(task))
+    assert refusal(Annotations(np.array([9]), SIZE), target(task)).message.startswith("the adapter gives n")
 
 
 @pytest.mark.parametrize("task", list(TaskType)[1:])
 def test_an_image_without_objects_conforms(task: TaskType) -> None:
-    assert len(conformed(Annotations.empty(SIZE), target(task))) == 0
+    assert len(conformed(Annotations.empty(SIZE), target(task))[0]) == 0
+
+
+def test_a_score_out_of_range_does_not_delete_its_class_in_semantic_segmentation() -> None:
+    masks = [mask(np.s_[2:4, 3:9]), mask(np.s_[3:6, 5:7]), mask(np.s_[10:12, :])]
+    given = Annotations(np.array([9, 9, 9]), SIZE, masks=masks, scores=np.array([0.25, 7, 0.5]))
+    result, codes = conformed(given, target(TaskType.SEMANTIC_SEGMENTATION))
+    assert list(result.masks or ()) == [mask(np.s_[2:4, 3:9], np.s_[10:12, :])]
+    assert codes == {"score-out-of-range": 1}
+
+
+def test_an_uneven_row_of_probabilities_leaves_the_other_rows_of_its_image() -> None:
+    rows = [[0.5, 0.25, 0.25 + 5e-7], [0.5, 0.25, 0.2501]]
+    result, codes = conformed(boxes(*[(1, 1, 2, 2)] * 2, probabilities=np.array(rows)), target())
+    assert result.probabilities is not None
+    assert result.probabilities[0].tolist() == rows[0], "bit for bit"
+    assert codes == {"probabilities-renormalised": 1}
+
+
+def test_an_infinite_box_is_an_error_where_no_size_is_known() -> None:
+    given = Annotations(np.array([5, 5]), None, np.array([[1, 1, 2, 2], [1, 1, np.inf, 2]]))
+    result, codes = conformed(given, Target(DETECTION, target().plan, 1.0, has_sizes=False))
+    assert result.boxes is not None
+    assert result.boxes.tolist() == [[1, 1, 2, 2]]
+    assert codes == {"box-not-finite": 1}
+
+
+def test_objects_are_numbered_as_read_whatever_is_removed_before() -> None:
+    given = boxes((1, 1, 2, 2), (-9, 1, 2, 2), (1, 1, -2, 2), (1, 1, 2, 2), scores=np.array([2, 1, 1, 0.5]))
+    where = {finding.code: finding.where for finding in conform_one(given, target()).findings}
+    assert where == {
+        "score-out-of-range": "image.jpg, object 1",
+        "box-outside": "image.jpg, object 2",
+        "box-negative-size": "image.jpg, object 3",
+    }
+
+
+def test_only_objects_that_are_merged_lose_their_probabilities() -> None:
+    masks = [mask(np.s_[2, 3]), mask(np.s_[3, 5]), mask(np.s_[0, 0])]
+    given = Annotations(np.array([9, 9, 1]), SIZE, masks=masks, probabilities=np.eye(3)[[2, 2, 0]])
+    (batch,) = Batch.of(["image.jpg"], [given])
+    done, _ = conform(batch, target(TaskType.SEMANTIC_SEGMENTATION))
+    (content,) = encode(done)
+    assert [one.get("probabilities") for one in orjson.loads(content or b"")["predictions"]] == [[1, 0, 0], None]
+    assert done.merged == 1
+
+
+def test_sizes_beyond_64_bits_fail_only_their_own_image() -> None:
+    huge = Annotations(np.array([5]), (10**30, -(10**30)), np.array([[1, 1, 2, 2.0]]))
+    assert refusal(huge, target()).code == "image-size"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from labelferry.masks.label_maps import instance_segments, instances_of, segments_of
-from labelferry.masks.rle import RunLengthMask
+from labelferry.run_lengths import RunLengthMask
 from tests.conformance.test_real_coco import documented_encode
 
 NONE: frozenset[int] = frozenset()

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as pycocotools_mask
 
-from labelferry.masks.rle import RunLengthMask, decode, encode, masks_from_coco, masks_from_label_map, union
+from labelferry.masks.coco import masks_from_coco
+from labelferry.masks.label_maps import masks_from_label_map
+from labelferry.run_lengths import Masks, RunLengthMask, decode, encode
 from tests.conformance.test_real_coco import documented_encode
 
 SIDES = st.one_of(st.just(1), st.integers(1, 40))
@@ -71,7 +73,9 @@ def test_polygons_equal_pycocotools_decode_wherever_they_lie(objects: list[Any],
 @given(st.lists(BITMAPS, min_size=1, max_size=4))
 def test_a_union_holds_the_pixels_of_any(bitmaps: list[Any]) -> None:
     bitmaps = [bitmap for bitmap in bitmaps if bitmap.shape == bitmaps[0].shape]
-    joined = union([RunLengthMask.from_array(bitmap) for bitmap in bitmaps])
+    joined = Masks.of([RunLengthMask.from_array(bitmap) for bitmap in bitmaps]).unions(
+        np.zeros(len(bitmaps), np.int64)
+    )[0]
     assert joined.counts.tolist() == documented_encode(np.any(bitmaps, axis=0))
 
 

@@ -132,7 +132,7 @@ def test_killed_before_any_system_call_leaves_old_or_new_and_the_next_run_comple
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_random_moments_the_old_stands_and_the_next_run_completes(workers: int, tmp_path: Path) -> None:
     source = write_coco(tmp_path / "new.json", 3000)
-    journal = "import labelferry.run.pipeline as p; p.JOURNAL_AFTER = 0; import labelferry.cli.app as c; c.main()"
+    journal = "import labelferry.run.convert as p; p.JOURNAL_AFTER = 0; import labelferry.cli.app as c; c.main()"
     command = [sys.executable, "-c", journal, "convert", "--from", "coco", "--quiet", str(source)]
     options = ["--task-name", "mine", "--workers", str(workers), "--overwrite"]
     reference = tmp_path / "reference"
@@ -192,7 +192,7 @@ def test_two_runs_of_one_task_at_once_are_refused(tmp_path: Path) -> None:
     from labelferry.lightly.task_folder import TaskFolder
 
     with (
-        TaskFolder(tmp_path, "mine", "0123"),
+        TaskFolder(tmp_path, "mine", "0123456789abcdef"),
         pytest.raises(labelferry.LabelferryError, match="another run is writing the task 'mine'"),
     ):
-        TaskFolder(tmp_path, "mine", "4567")
+        TaskFolder(tmp_path, "mine", "fedcba9876543210")

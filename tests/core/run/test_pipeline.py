@@ -110,7 +110,7 @@ def test_images_that_share_a_prediction_file_are_an_error_that_names_them(worker
         labelferry.convert(Boxes(images), tmp_path, task_name="test", workers=workers)
     (finding,) = caught.value.report.errors
     assert (finding.code, finding.count) == ("name-collision", 3)
-    assert "b.jpg, b.png, b.jpg" in finding.examples[0][1]
+    assert "b.jpg, b.jpg, b.png" in finding.examples[0][1]
     report = labelferry.convert(Boxes(images), tmp_path, task_name="test", on_error="skip", workers=workers)
     assert set(predictions(tmp_path)) == {"a.jpg", *(f"{i}.jpg" for i in range(70))}
     assert (report.images, report.objects["dog"], report.empty_images) == (71, 1, 70)
@@ -285,7 +285,7 @@ def test_worker_processes_threads_and_this_process_write_the_same_bytes(tmp_path
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelferry.run.pipeline.JOURNAL_AFTER", -1.0)
+    monkeypatch.setattr("labelferry.run.convert.JOURNAL_AFTER", -1.0)
     images = {f"{i}.jpg": [i % 50] for i in range(100)}
     done = 0
 
@@ -308,14 +308,14 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch
 
 
 def test_what_has_changed_since_an_interruption_is_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelferry.run.pipeline.JOURNAL_AFTER", -1.0)
+    monkeypatch.setattr("labelferry.run.convert.JOURNAL_AFTER", -1.0)
     label = tmp_path / "label.txt"
     label.write_text("1")
 
     class FromFile(Boxes):
         def get_images(self) -> Iterator[Image]:
             for name, boxes in self.images.items():
-                yield Image(name, (label, boxes))
+                yield Image(name, (label, boxes), files=(str(label),))
 
         def get_labels(self, image: Image) -> Annotations:
             number = float(image.source[0].read_text())
@@ -336,7 +336,7 @@ def test_what_has_changed_since_an_interruption_is_read_anew(tmp_path: Path, mon
 
 
 def test_other_options_do_not_take_up_an_interrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labelferry.run.pipeline.JOURNAL_AFTER", -1.0)
+    monkeypatch.setattr("labelferry.run.convert.JOURNAL_AFTER", -1.0)
 
     def interrupt(count: int, total: int | None, what: str) -> None:
         raise KeyboardInterrupt
@@ -353,7 +353,7 @@ def test_a_full_disk_ends_the_run_with_nothing_published(tmp_path: Path, monkeyp
     def full(path: str, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("labelferry.lightly.storage.write_file", full)
+    monkeypatch.setattr("labelferry.lightly.storage.write_new", full)
     with pytest.raises(labelferry.LabelferryError, match="No space left on device"):
         labelferry.convert(Boxes({"a.jpg": [1]}), tmp_path / "out", task_name="test")
     assert not (tmp_path / "out").exists()

@@ -113,9 +113,10 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         made = Footage(folder, pattern and frame_pattern(pattern), first, step)  # type: ignore[arg-type]
 
         def run(*images: Any) -> tuple[dict[str, Any], list[Finding]]:
-            findings: list[Finding] = []
             given = [Image(i, i) if isinstance(i, str) else Image("", f"{i[0]} {i[1]}", VideoFrame(*i)) for i in images]
-            named = list(made.frames_of(given, findings.extend))
+            items = list(made.frames_of(given))
+            findings = [one for one in items if isinstance(one, Finding)]
+            named = [one for one in items if isinstance(one, Image)]
             assert len({image.file_name for image in named}) == len(named) == made.count_frames()
             assert {image.size for image in named} <= {(64, 48)}
             found = {image.file_name: image.source for image in named if image.source is not UNLABELLED}
@@ -142,8 +143,9 @@ def test_each_frame_once_whatever_the_labels(tmp_path_factory: Any, data: Any, f
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(footage_module, "count_frames", lambda path: FrameCount(counts[Path(path).name], 64, 48))
         made = Footage(folder, None, 1, step)
-    findings: list[Finding] = []
-    named = list(made.frames_of([Image("", label, VideoFrame(*label)) for label in labels], findings.extend))
+    items = list(made.frames_of([Image("", label, VideoFrame(*label)) for label in labels]))
+    findings = [one for one in items if isinstance(one, Finding)]
+    named = [one for one in items if isinstance(one, Image)]
     assert sorted(image.file_name for image in named) == sorted(
         frame_name(name, i, count) for name, count in counts.items() for i in range(count)
     )

@@ -1,7 +1,6 @@
-"""Run-length encoded masks: Lightly's row-major run lengths, made without a bitmap wherever the source has none.
+"""Masks from COCO's segmentations: polygons, and run lengths as a list or compressed.
 
-Lightly stores a mask as the lengths of its runs in row-major order, starting with the number of leading 0s (0 if the
-mask starts with a 1). COCO's runs are column-major. See docs/internals.md for the two algorithms used here.
+Source: pycocotools (common/maskApi.c, pycocotools/_mask.pyx) of https://github.com/cocodataset/cocoapi
 """
 
 from __future__ import annotations
@@ -13,103 +12,15 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-Int64 = NDArray[np.int64]
-
-MAX_PIXELS = 2**36
-"""Most pixels a mask may claim: several times the largest slide scans. More is a fault, not an image."""
+from labelferry.run_lengths import MAX_PIXELS, Int64, RunLengthMask
 
 MAX_PERIMETER = 4_000_000
 """Longest outline, in pixels, of one image's polygons: pycocotools takes memory for every step of an outline."""
 
-_BLOCK = 2**17
-
 MAX_RUNS = 2**24
 """Most runs of one mask. Stripes that take a few bytes as column-major counts may take gigabytes row-major."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RunLengthMask:
-    """A binary mask as Lightly's run lengths.
-
-    Attributes:
-        counts: (R,) int64, lengths of the runs in row-major order, 0s first; no zero but the first, their sum is
-            height * width.
-        height: rows of the mask.
-        width: columns of the mask.
-    """
-
-    counts: Int64
-    height: int
-    width: int
-
-    @classmethod
-    def from_array(cls, mask: ArrayLike) -> RunLengthMask:
-        """The runs of an (H, W) array; every value other than 0 belongs to the mask."""
-        array = np.asarray(mask)
-        if array.ndim != 2:
-            raise ValueError(f"a mask has the shape (height, width), this one {array.shape}")
-        flat = array.ravel() if array.dtype == bool else array.ravel() != 0
-        flips = _changes(flat)
-        if flat.size and flat[0]:
-            flips = np.concatenate(([0], flips))
-        return cls(_lengths(flips, flat.size), *array.shape)
-
-    @classmethod
-    def from_counts(cls, counts: ArrayLike, height: int, width: int) -> RunLengthMask:
-        """A mask from Lightly's run lengths, checked.
-
-        Raises:
-            ValueError: the run lengths are not those of a mask of this size.
-        """
-        runs = np.asarray(counts)
-        if runs.ndim != 1 or (runs.size and runs.dtype.kind not in "iu"):
-            raise ValueError("run lengths are a flat list of integers")
-        runs = runs.astype(np.int64)
-        if height * width > MAX_PIXELS:
-            raise ValueError(f"a mask of {height} x {width} pixels is beyond what can be stored")
-        if (runs < 0).any() or (runs[1:] == 0).any():
-            raise ValueError("a run length is at least 1; only the first, of the leading 0s, may be 0")
-        if (runs > height * width).any() or int(runs.sum()) != height * width:
-            raise ValueError(f"run lengths do not sum to {height} x {width} = {height * width} pixels")
-        return cls(runs, height, width)
-
-    def to_array(self) -> NDArray[np.bool_]:
-        """The mask as an (H, W) bool array."""
-        values = np.zeros(len(self.counts), np.bool_)
-        values[1::2] = True
-        return np.repeat(values, self.counts).reshape(self.height, self.width)
-
-    @property
-    def area(self) -> int:
-        """Pixels that belong to the mask."""
-        return int(self.counts[1::2].sum())
-
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        """Tight x, y, width, height in pixels; all 0 for an empty mask."""
-        if len(self.counts) < 2:
-            return 0, 0, 0, 0
-        flips = self.flips
-        first, last = flips[0::2], _ends(flips, self.height * self.width) - 1
-        top, bottom = int(first[0]) // self.width, int(last[-1]) // self.width
-        if (last // self.width > first // self.width).any():  # a run goes on into the next row
-            return 0, top, self.width, bottom - top + 1
-        left, right = int((first % self.width).min()), int((last % self.width).max())
-        return left, top, right - left + 1, bottom - top + 1
-
-    @property
-    def flips(self) -> Int64:
-        """Row-major positions at which the value changes, ascending; a 0 is taken to stand before the first pixel."""
-        return np.cumsum(self.counts)[:-1]
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, RunLengthMask)
-            and (self.height, self.width) == (other.height, other.width)
-            and np.array_equal(self.counts, other.counts)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,76 +31,6 @@ class MaskProblem:
     code: str
     message: str
     fatal: bool = True
-
-
-def encode(mask: ArrayLike) -> list[int]:
-    """Lightly's run lengths of an (H, W) mask; every value other than 0 belongs to the mask."""
-    counts: list[int] = RunLengthMask.from_array(mask).counts.tolist()
-    return counts
-
-
-def decode(counts: ArrayLike, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The (height, width) bool array of Lightly's run lengths.
-
-    Args:
-        counts: run lengths, 0s first.
-        size: (height, width) of the mask, as in COCO's `size` and numpy's shape.
-
-    Raises:
-        ValueError: the run lengths are not those of a mask of this size.
-    """
-    return RunLengthMask.from_counts(counts, *size).to_array()
-
-
-def union(masks: Sequence[RunLengthMask]) -> RunLengthMask:
-    """The pixels that belong to any of the masks, which must be one or more and of one size."""
-    first = masks[0]
-    if len(masks) == 1:
-        return first
-    pixels = first.height * first.width
-    flips = [mask.flips for mask in masks]
-    starts = np.sort(np.concatenate([f[0::2] for f in flips]))
-    ends = np.sort(np.concatenate([_ends(f, pixels) for f in flips]))
-    # Sorted apart, a start is a new run exactly where every run that began before it has ended.
-    fresh = np.ones(len(starts), np.bool_)
-    fresh[1:] = starts[1:] > ends[:-1]
-    merged_ends = ends[np.append(fresh[1:], True)] if len(ends) else ends
-    return RunLengthMask(_interleaved(starts[fresh], merged_ends, pixels), first.height, first.width)
-
-
-def masks_from_label_map(label_map: NDArray[np.integer[Any]]) -> dict[int, RunLengthMask]:
-    """Every value of an (H, W) integer array and its mask, in ascending order of the values, in one pass.
-
-    Where the flattened map changes value are the runs of every class at once; sorted by value, each class's runs lie
-    side by side.
-    """
-    height, width = label_map.shape
-    flat = np.ascontiguousarray(label_map).ravel()
-    if not flat.size:
-        return {}
-    starts = np.concatenate(([0], _changes(flat)))
-    values = flat[starts]
-    ends = np.append(starts[1:], flat.size)
-    order = np.argsort(values, kind="stable")
-    values, starts, ends = values[order], starts[order], ends[order]
-    firsts = np.concatenate(([0], np.flatnonzero(values[1:] != values[:-1]) + 1))  # the first run of each value
-    number = np.zeros(len(values), np.int64)
-    number[firsts[1:]] = 1
-    number.cumsum(out=number)  # of each run's value
-    # borders of all masks, one after the other: 0, start, end, start, end, ..., size
-    place = 2 * (np.arange(len(values)) + number) + 1
-    borders = np.empty(2 * (len(values) + len(firsts)), np.int64)
-    borders[place], borders[place + 1] = starts, ends
-    lows = 2 * (firsts + np.arange(len(firsts)))
-    borders[lows] = 0
-    highs = np.append(lows[1:], len(borders)) - 1
-    borders[highs] = flat.size
-    counts = borders[1:] - borders[:-1]
-    highs -= counts[highs - 1] == 0  # no run of 0s after a mask that reaches the end
-    return {
-        value: RunLengthMask(counts[low:high], height, width)
-        for value, low, high in zip(values[firsts].tolist(), lows.tolist(), highs.tolist(), strict=True)
-    }
 
 
 def masks_from_coco(
@@ -411,45 +252,3 @@ def _row_major(columns: Sequence[Int64], height: int, width: int) -> list[RunLen
     counts = bounds[1:] - bounds[:-1]
     ends = (np.bincount(indices, minlength=len(columns)) + 1).cumsum().tolist()
     return [RunLengthMask(counts[lo:hi], height, width) for lo, hi in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def _changes(flat: NDArray[Any]) -> Int64:
-    """Positions at which a value differs from the one before.
-
-    Blocks at a time, so that the comparisons stay in the cache, and of those eight at a time, as one 64-bit word: most
-    words are 0. Together this takes a third of the time of `flatnonzero(flat[1:] != flat[:-1]) + 1`.
-    """
-    size = max(flat.size - 1, 0)
-    differs = np.zeros(min(_BLOCK, -(-size // 8) * 8), np.bool_)
-    words = differs.view(np.uint64)
-    found = []
-    for start in range(0, size, _BLOCK):
-        end = min(start + _BLOCK, size)
-        np.not_equal(flat[start + 1 : end + 1], flat[start:end], out=differs[: end - start])
-        differs[end - start :] = False
-        at = (words != 0).nonzero()[0]
-        within = words[at].view(np.bool_).nonzero()[0]
-        at *= 8
-        at += start + 1
-        found.append(at[within >> 3] + (within & 7))
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
-
-
-def _ends(flips: Int64, pixels: int) -> Int64:
-    """Where the runs that start at flips[0::2] end; the last may reach the end of the mask, which is no flip."""
-    ends = flips[1::2]
-    return np.append(ends, pixels) if len(flips) % 2 else ends
-
-
-def _interleaved(starts: Int64, ends: Int64, pixels: int) -> Int64:
-    """Run lengths from the runs' starts and ends."""
-    flips = np.empty(2 * len(starts), np.int64)
-    flips[0::2], flips[1::2] = starts, ends
-    return _lengths(flips[:-1] if len(flips) and flips[-1] == pixels else flips, pixels)
-
-
-def _lengths(flips: Int64, pixels: int) -> Int64:
-    """Run lengths from the positions of the flips."""
-    bounded = np.empty(len(flips) + 2, np.int64)
-    bounded[0], bounded[1:-1], bounded[-1] = 0, flips, pixels
-    return np.diff(bounded)

@@ -1,0 +1,136 @@
+"""An export, opened for one task type: its categories, its images, and their labels in batches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from labelferry.batch import Batch
+from labelferry.errors import ExportError, UsageError
+from labelferry.findings import Finding
+from labelferry.model import Annotations, Category, Image
+from labelferry.task_type import TaskType, obtainable
+
+BOXES = 512
+MASKS = 32
+"""Images a chunk: of boxes and points, and of masks."""
+
+WEIGHT = 1 << 17
+"""Run lengths of a batch: what is concatenated and encoded at once stays in the processor's cache."""
+
+
+class Request(NamedTuple):
+    """What an export is opened for.
+
+    Attributes:
+        task: the task type to make of it; None: the richest that it holds.
+        frames: whether the images wanted are frames of videos. Files of images need not exist then.
+    """
+
+    task: TaskType | None = None
+    frames: bool = False
+
+
+class Export(ABC):
+    """An export opened for one task type.
+
+    It is pickled to workers, where `read` is called: what only the parent needs stays out of `__getstate__`.
+
+    Args:
+        request: what it is opened for.
+        tasks: the task types that this export holds, richest first; those that follow from them need not be named.
+        categories: the export's categories, in a stable order.
+        files: paths of the files that the labels of every image depend on.
+
+    Attributes:
+        task: the task type to make.
+        source_task: the task type among `tasks` that it is made of: what `read` must give the columns of.
+        has_sizes: whether the labels come with the sizes of their images; if not, boxes are not cut at the edges.
+        first_frame: number that the format gives the first frame of a video, in `Image.frame`.
+        chunk: images that a worker takes at once, and that are read again after a kill.
+
+    Raises:
+        UsageError: the export does not hold the task type.
+    """
+
+    has_sizes: bool = True
+    first_frame: int = 0
+
+    def __init__(
+        self,
+        request: Request,
+        tasks: Sequence[TaskType],
+        categories: Sequence[Category],
+        files: Sequence[str] = (),
+    ) -> None:
+        self.tasks = tuple(tasks)
+        self.task, self.source_task = choose_task(self.tasks, request.task)
+        self.categories = list(categories)
+        self.files = tuple(files)
+        self.chunk = MASKS if self.source_task in _WITH_MASKS else BOXES
+
+    @abstractmethod
+    def images(self) -> Iterator[Image | Finding]:
+        """One light, picklable `Image` for each prediction file, in a stable order, and what is met on the way.
+
+        It runs in the parent while workers read, and may be called again. A finding stands before the image that
+        follows it.
+        """
+
+    def count_images(self) -> int | None:
+        """How many images there are, where that is known without listing them: for the progress bar."""
+        return None
+
+    def payload(self, images: Sequence[Image]) -> Any:
+        """What a worker needs to read these images beside what they carry; picklable. Called in the parent."""
+        return None
+
+    def read(self, images: Sequence[Image], payload: Any) -> Iterator[Batch]:
+        """The labels of images, in batches, in their order; runs in a worker.
+
+        Args:
+            images: some of those that the payload is of.
+            payload: as `payload` gives it.
+        """
+        names = [image.file_name for image in images]
+        begin, weight = 0, 0
+        read: list[Annotations | Finding] = []
+        for b, image in enumerate(images):
+            if weight > WEIGHT:
+                yield from Batch.of(names[begin:b], read)
+                begin, weight, read = b, 0, []
+            try:
+                labels = self.labels(image)
+            except ExportError as error:
+                where = error.where or image.file_name
+                read.append(Finding.error(error.code, where, error.message, lost=error.lost))
+            else:
+                read.append(labels)
+                weight += sum(len(mask.counts) for mask in labels.masks or ())
+        yield from Batch.of(names[begin:], read)
+
+    def labels(self, image: Image) -> Annotations:
+        """The labels of one image; what `read` calls unless it is overridden.
+
+        Raises:
+            ExportError: they cannot be read.
+        """
+        raise NotImplementedError
+
+
+_WITH_MASKS = (TaskType.INSTANCE_SEGMENTATION, TaskType.SEMANTIC_SEGMENTATION)
+
+
+def choose_task(held: Sequence[TaskType], wanted: TaskType | None) -> tuple[TaskType, TaskType]:
+    """The task type to make of an export that holds these, and the one of them that it is made of.
+
+    Raises:
+        UsageError: the wanted one cannot be made of it.
+    """
+    sources = obtainable(held)
+    if wanted is None:
+        wanted = next(iter(sources))
+    elif wanted not in sources:
+        raise UsageError(f"the export holds no {wanted}; it holds {', '.join(sources)}")
+    return wanted, sources[wanted]

@@ -1,0 +1,355 @@
+"""One export into one task of a datasource: `convert`."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import pickle
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from labelferry.errors import ExportError, LabelferryError, UsageError
+from labelferry.findings import Finding
+from labelferry.lightly import storage
+from labelferry.lightly.categories import plan_categories
+from labelferry.lightly.collisions import leave_out_collisions
+from labelferry.lightly.conform import Target
+from labelferry.lightly.encode import encode_schema
+from labelferry.lightly.names import image_name
+from labelferry.lightly.task_folder import TaskFolder
+from labelferry.model import Image
+from labelferry.plugin.adapter import Adapter, make_adapter
+from labelferry.plugin.export import Export, Request
+from labelferry.plugin.registry import get_adapter, short_name
+from labelferry.report import ConversionError, Report, Tally, make_report
+from labelferry.run.job import Chunk, Job
+from labelferry.run.workers import results
+from labelferry.task_type import TaskType
+
+if TYPE_CHECKING:
+    from labelformat.model.instance_segmentation import InstanceSegmentationInput
+    from labelformat.model.object_detection import ObjectDetectionInput
+
+    from labelferry.video.footage import Footage
+
+    LabelformatInput = ObjectDetectionInput | InstanceSegmentationInput
+
+JOURNAL_AFTER = 1.0
+"""Seconds of work that are not worth a journal: a run killed before takes as long again."""
+
+Progress: TypeAlias = Callable[[int, "int | None", str], None]
+"""Called with (done, total, unit): the total if it is known; the unit is `videos` while their frames are counted, then
+`images` or `frames`."""
+
+
+def convert(
+    source: str | Path | Adapter | LabelformatInput,
+    datasource: str | Path,
+    *,
+    format: str | None = None,
+    task: TaskType | str | None = None,
+    task_name: str | None = None,
+    classes: Iterable[str] | Mapping[str, str] | None = None,
+    keep_category_ids: bool = False,
+    image_prefix: str = "",
+    videos: str | Path | None = None,
+    frames: str | None = None,
+    first_frame: int | None = None,
+    frame_step: int = 1,
+    as_: Literal["images", "frames"] | None = None,
+    score: float = 1.0,
+    on_error: Literal["fail", "skip"] = "fail",
+    strict: bool = False,
+    overwrite: bool = False,
+    workers: int | None = 1,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Report:
+    """Convert one export into one task of a Lightly datasource.
+
+    Args:
+        source: path of the export; or an adapter, or an input of labelformat.
+        datasource: folder that holds, or is to hold, `.lightly`.
+        format: the input format's name, as `labelferry formats` lists them; `auto` detects it; not needed with an
+            adapter.
+        task: the task type; by default the richest that the export holds.
+        task_name: the task's name; by default made of the format and the task type.
+        classes: names of the classes to keep, or new name by old name: equal new names merge.
+        keep_category_ids: keep the source's category ids; by default they become 0..N-1 in the same order.
+        image_prefix: put before every image's path, for a datasource whose root lies above the export's images.
+        videos: folder of the videos whose frames the labels are for, which is the input datasource's root; or a
+            single video. Every frame of every video gets a file.
+        frames: how image names name frames, for frames that were extracted to images: `{video}_{frame}`, or a
+            regular expression with these groups, that matches the whole name without its extension.
+        first_frame: number of a video's first frame, 0 or 1; by default what the format says, 0 with `frames`.
+        frame_step: how many frames there are from one number to the next.
+        as_: `frames`, which needs `videos` and is the default with it, or `images`.
+        score: the score of labels that have none, in [0, 1].
+        on_error: `fail` reads everything and publishes nothing if there is an error; `skip` publishes the rest.
+        strict: treat repairs as errors.
+        overwrite: replace a task of this name.
+        workers: processes to use; 1 works in this one, None decides by the work there is. Worker processes import
+            the calling script, which therefore needs `if __name__ == "__main__":`.
+        executor: any `concurrent.futures.Executor` to use instead.
+        progress: called with how many are done, how many there are, if known, and of what: `videos` while their
+            frames are counted, then `images` or `frames`.
+        options: the format's own options.
+
+    Raises:
+        ConversionError: the export has errors; nothing was published.
+        ExportError: the export as a whole cannot be read.
+        UsageError: the arguments are at fault.
+    """
+    started = time.monotonic()
+    source_name, name, adapter = _resolve(source, format, task, options)
+    if not 0 <= score <= 1:
+        raise UsageError(f"the score {score} is not in [0, 1]")
+    if on_error not in ("fail", "skip"):
+        raise UsageError(f"on_error is 'fail' or 'skip', not {on_error!r}")
+    if strict and on_error == "skip":
+        raise UsageError("strict makes every repair an error, and on_error='skip' would then publish all the same")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers is at least 1, not {workers}")
+    folder = storage.local_folder(datasource)
+    frames_wanted = _as_frames(as_, videos, frames, first_frame, frame_step)
+    if frames is not None:
+        from labelferry.video.footage import frame_pattern
+
+        frame_pattern(frames)
+    export = adapter.open(Request(None if task is None else TaskType.of(task), frames_wanted))
+    kept = classes if classes is None or isinstance(classes, Mapping) else {one: one for one in classes}
+    plan = plan_categories(export.categories, kept, keep_category_ids)
+    target = Target(export.task, plan, score, export.has_sizes)
+    task_name = f"{short_name(name)}_{target.task}" if task_name is None else task_name
+    fingerprint = _fingerprint(adapter, target, image_prefix, export.files)
+    if fingerprint is None and workers != 1:
+        if workers is not None:
+            raise UsageError("the adapter cannot be sent to worker processes: define its class at the top of a module")
+        workers = 1
+
+    with TaskFolder(folder, task_name, fingerprint or uuid.uuid4().hex[:16], overwrite) as task_folder:
+        try:
+            footage = None
+            if videos is not None:  # counting frames takes time: not before the task is known to be free
+                footage = _footage(Path(videos).expanduser(), export, frames, first_frame, frame_step, progress)
+            job = Job(export, target, str(task_folder.files), name)
+            os.makedirs(task_folder.files, exist_ok=True)
+            run = _Run(job, task_folder, footage, image_prefix, progress, JOURNAL_AFTER if fingerprint else math.inf)
+            tally = run.tally_of(results(job, run.chunks(), workers, executor))
+            leave_out_collisions(task_folder.files, tally)
+            kinds: tuple[Any, ...] = ("error", "repair", "warning") if strict else ("error",)
+            failed = on_error == "fail" and tally.count(*kinds) > 0
+            if not failed:
+                task_folder.commit(encode_schema(target.task, plan.categories))
+        except LabelferryError:
+            task_folder.discard()
+            raise
+        if failed:
+            task_folder.discard()
+
+    report = make_report(
+        name,
+        source_name,
+        folder,
+        task_name,
+        target.task,
+        plan.categories,
+        tally,
+        videos=0 if footage is None else len(footage.videos),
+        published=not failed,
+        resumed_images=run.resumed,
+        strict=strict,
+        seconds=time.monotonic() - started,
+    )
+    if failed:
+        raise ConversionError(report)
+    return report
+
+
+def _resolve(
+    source: str | Path | Adapter | LabelformatInput,
+    format: str | None,
+    task: TaskType | str | None,
+    options: dict[str, Any],
+) -> tuple[str, str, Adapter]:
+    """The source's name for the report, the format's name, and the adapter."""
+    if not isinstance(source, str | os.PathLike | Adapter):
+        from labelferry.converters.labelformat import Labelformat
+
+        source = Labelformat.of(source)
+        format = format or "labelformat"
+    if isinstance(source, Adapter):
+        if options:
+            raise UsageError(f"{', '.join(options)}: an adapter takes its options when it is made")
+        return type(source).__name__, format or type(source).__module__.rpartition(".")[2], source
+    if format is None:
+        raise UsageError("say which format the export has: format=...")
+    if format == "auto":
+        from labelferry.plugin.detect import detect_one
+
+        format, match = detect_one(source, settled=bool(options or task))
+        source, options = match.source, {**match.options, **options}
+    return str(source), format, make_adapter(get_adapter(format), source, options)
+
+
+def _footage(
+    path: Path, export: Export, frames: str | None, first_frame: int | None, frame_step: int, progress: Progress | None
+) -> Footage:
+    """The videos whose frames are wanted."""
+    from labelferry.video.footage import Footage, frame_pattern
+
+    pattern = None if frames is None else frame_pattern(frames)
+    first = (export.first_frame if pattern is None else 0) if first_frame is None else first_frame
+    return Footage(path, pattern, first, frame_step, progress)
+
+
+@dataclass
+class _Run:
+    """The chunks of one run on their way: named, cut, taken over from a killed run or converted, and counted.
+
+    Attributes:
+        resumed: images that a killed run has written.
+    """
+
+    job: Job
+    task_folder: TaskFolder
+    footage: Footage | None
+    image_prefix: str
+    progress: Progress | None
+    journal_after: float
+    resumed: int = 0
+
+    def __post_init__(self) -> None:
+        self._begun = time.monotonic()
+        self._done = 0
+        self._waiting: deque[tuple[str, int, Tally | None]] = deque()  # digest, images, and what a killed run counted
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunks that are to be converted; those that a killed run has written are passed over."""
+        export = self.job.export
+        for images, findings in self._cut(self._named()):
+            is_long = self.task_folder.finished or time.monotonic() - self._begun > self.journal_after
+            digest = chunk_digest(images) if is_long and images else ""
+            if known := self.task_folder.finished.get(digest):
+                earlier = Tally.from_json(known)
+                if self.task_folder.restore(earlier.files):
+                    self._waiting.append(("", len(images), earlier))
+                    continue
+            self._waiting.append((digest, len(images), None))
+            yield Chunk(images, findings, export.payload(images))
+
+    def tally_of(self, converted: Iterable[Tally]) -> Tally:
+        """The whole run's tally, in the order of the chunks."""
+        tally = Tally()
+        if self.footage is not None:
+            tally.add(self.footage.findings)
+        total = self.job.export.count_images() if self.footage is None else self.footage.count_frames()
+        for result in converted:
+            self._take_over(tally)
+            digest, images, _ = self._waiting.popleft()
+            if digest:
+                self.task_folder.note(digest, result.to_json())
+            tally.merge(result)
+            self._done += images
+            self._take_over(tally)
+            if self.progress:
+                self.progress(self._done, total, "images" if self.footage is None else "frames")
+        self._take_over(tally)
+        return tally
+
+    def _take_over(self, tally: Tally) -> None:
+        """Count the chunks of a killed run that come next."""
+        while self._waiting and self._waiting[0][2] is not None:
+            _, images, earlier = self._waiting.popleft()
+            assert earlier is not None
+            tally.merge(earlier)
+            self.resumed += earlier.images
+            self._done += images
+
+    def _cut(self, named: Iterable[Image | Finding]) -> Iterator[tuple[list[Image], list[Finding]]]:
+        images: list[Image] = []
+        findings: list[Finding] = []
+        for one in named:
+            if isinstance(one, Finding):
+                findings.append(replace(one, image=len(images)))
+                continue
+            images.append(one)
+            if len(images) == self.job.export.chunk:
+                yield images, findings
+                images, findings = [], []
+        if images or findings:
+            yield images, findings
+
+    def _named(self) -> Iterator[Image | Finding]:
+        """The export's images, or all frames of videos, under the names that the datasource knows them by."""
+        images = self.job.export.images()
+        for image in images if self.footage is None else self.footage.frames_of(images):
+            if isinstance(image, Finding):
+                yield image
+                continue
+            try:
+                name = image_name(image.file_name, self.image_prefix)
+            except ExportError as error:
+                yield Finding.error(error.code, image.file_name, error.message)
+                continue
+            yield image if name == image.file_name else image._replace(file_name=name)
+
+
+def chunk_digest(images: list[Image]) -> str:
+    """The same exactly if the images, what they carry, and every file that their labels come from are the same."""
+    digest = hashlib.sha1(pickle.dumps(images, 5), usedforsecurity=False)
+    for image in images:
+        for path in image.files:
+            digest.update(file_state(path))
+    return digest.hexdigest()
+
+
+def file_state(path: str) -> bytes:
+    """A file's time and size, which tell whether it has changed."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return b"none;"
+    return b"%d,%d;" % (status.st_mtime_ns, status.st_size)
+
+
+def _fingerprint(adapter: Adapter, target: Target, image_prefix: str, files: Iterable[str]) -> str | None:
+    """The same for two runs exactly if the second may continue the first; None if the adapter cannot be pickled, as one
+    of a class within a function: its run is not resumed."""
+    digest = hashlib.blake2b(digest_size=8)
+    try:
+        for part in (version("labelferry"), adapter, target, image_prefix):
+            digest.update(pickle.dumps(part, 5))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return None
+    for path in files:
+        digest.update(os.fsencode(path) + b":" + file_state(path))
+    return digest.hexdigest()
+
+
+def _as_frames(
+    as_: str | None, videos: str | Path | None, frames: str | None, first_frame: int | None, frame_step: int
+) -> bool:
+    """Whether the images are frames of videos."""
+    if as_ not in (None, "images", "frames"):
+        raise UsageError(f"--as is 'images' or 'frames', not {as_!r}")
+    if videos is None and as_ == "frames":
+        raise UsageError("--as frames: name the folder of the videos with --videos, as their frames have to be counted")
+    if videos is not None and as_ == "images":
+        raise UsageError("--as images and --videos exclude each other: with --videos the images are frames")
+    if videos is None and (frames is not None or first_frame is not None or frame_step != 1):
+        raise UsageError("--frames, --first-frame and --frame-step need --videos, the folder of the videos")
+    if first_frame not in (None, 0, 1):
+        raise UsageError(f"--first-frame is 0 or 1, not {first_frame}")
+    if frame_step < 1:
+        raise UsageError(f"--frame-step is at least 1, not {frame_step}")
+    return videos is not None

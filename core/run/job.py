@@ -1,0 +1,132 @@
+"""The work on one chunk of images: read, check, encode, write. It runs in this process, in a worker, or anywhere."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from labelferry.batch import UNKNOWN, Batch
+from labelferry.errors import ExportError, LabelferryError
+from labelferry.findings import Finding
+from labelferry.lightly.conform import Target, Unaccounted
+from labelferry.lightly.write import Prepared, in_order, prepare, write
+from labelferry.model import UNLABELLED, Image
+from labelferry.plugin.export import Export
+from labelferry.report import Tally
+from labelferry.task_type import TaskType
+
+
+class Chunk(NamedTuple):
+    """Images that one worker takes at once.
+
+    Attributes:
+        images: in the order of the export.
+        findings: what was met when they were listed; `image` is the place of the image that follows.
+        payload: what the export gives to read them.
+    """
+
+    images: list[Image]
+    findings: list[Finding]
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Converts chunks of an export.
+
+    Attributes:
+        export: opened for the task.
+        target: what its labels are converted to.
+        folder: of the task.
+        format: name of the format, for messages.
+    """
+
+    export: Export
+    target: Target
+    folder: str
+    format: str
+
+    def __call__(self, chunk: Chunk) -> Tally:
+        """Write the prediction files of a chunk, and count."""
+        tally, findings = Tally(), list(chunk.findings)
+        for start, prepared in self._prepare(chunk.images, chunk.payload, 0):
+            if isinstance(prepared, Finding):
+                findings.append(replace(prepared, image=start))
+                tally.found += prepared.lost
+                continue
+            counts, found = write(prepared, self.folder)
+            tally.merge(counts)
+            tally.files += counts.files
+            findings += [replace(one, image=start + one.image) for one in found] if start else found
+        tally.add(in_order(findings))
+        return tally
+
+    def _prepare(self, images: Sequence[Image], payload: Any, start: int) -> list[tuple[int, Prepared | Finding]]:
+        """The batches of images, each with the place of its first image in the chunk.
+
+        If reading or checking fails, it is done again image by image, so that only the images at fault are missing.
+        """
+        done: list[tuple[int, Prepared | Finding]] = []
+        at = start
+        try:
+            for batch in self._read(images, payload):
+                done.append((at, prepare(batch, self.target)))
+                at += len(batch.names)
+            if at != start + len(images):
+                raise Unaccounted(f"{len(images)} images were to be read, {at - start} were")
+        except Exception as error:
+            if isinstance(error, LabelferryError) and not isinstance(error, ExportError):
+                raise
+            if len(images) == 1:
+                return [(start, self._failure(error, images[0].file_name))]
+            alone = [self._prepare([image], payload, start + i) for i, image in enumerate(images)]
+            return [one for each in alone for one in each]
+        return done
+
+    def _read(self, images: Sequence[Image], payload: Any) -> Iterator[Batch]:
+        """The batches of images; frames without labels have no objects."""
+        for is_labelled, group in groupby(images, lambda image: image.source is not UNLABELLED):
+            some = list(group)
+            if is_labelled:
+                at = 0
+                for batch in self.export.read(some, payload):
+                    own, at = some[at : at + len(batch.names)], at + len(batch.names)
+                    yield _of_frames(batch, own) if any(image.size for image in own) else batch
+            else:
+                sizes = np.array([image.size or UNKNOWN for image in some], np.int64)
+                batch = Batch.without_objects([image.file_name for image in some], sizes)
+                batch.refused = np.full(len(some), self.target.task is TaskType.CLASSIFICATION)
+                yield batch
+
+    def _failure(self, error: Exception, name: str) -> Finding:
+        """The finding of an image that cannot be converted."""
+        if isinstance(error, ExportError):
+            return Finding.error(error.code, error.where or name, error.message, lost=error.lost)
+        if isinstance(error, OSError):
+            return Finding.error("unreadable", name, str(error))
+        if isinstance(error, Unaccounted):
+            text = f"{error} (a defect of the adapter of the format {self.format})"
+            return Finding.error("unaccounted", name, text)
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        text = f"{type(error).__name__}: {error} (at {place}, a defect of the adapter of the format {self.format})"
+        return Finding.error("adapter-failed", name, text)
+
+
+def _of_frames(batch: Batch, images: Sequence[Image]) -> Batch:
+    """The batch with the sizes of the videos; labels for another size are refused."""
+    sizes = np.array([image.size or UNKNOWN for image in images], np.int64)
+    differ = (batch.sizes != UNKNOWN).any(axis=1) & (batch.sizes != sizes).any(axis=1) & (batch.counts > 0)
+    findings = list(batch.findings)
+    for b in np.flatnonzero(differ & ~batch.refused).tolist():
+        (width, height), (own_width, own_height) = sizes[b].tolist(), batch.sizes[b].tolist()
+        text = f"the labels are for {own_width} x {own_height} pixels, the video has {width} x {height}"
+        findings.append(Finding("error", "frame-size", batch.names[b], text, 1, int(batch.counts[b]), b))
+    kept = batch.take(~differ[batch.owners]) if differ.any() else batch
+    return replace(kept, sizes=sizes, refused=batch.refused | differ, findings=findings)
