@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.masks.coco import masks_from_coco
+from labelferry.masks.coco import masks_of_image
 from labelferry.masks.label_maps import masks_from_label_map
 from labelferry.model import Annotations, Category, File, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
@@ -493,12 +493,12 @@ def _masks(annotations: Annotations, segmentations: Sequence[Any], places: Seque
     """Masks of segmentations, those of the objects at these places; what is wrong goes to the findings."""
     assert annotations.size is not None
     assert annotations.locate is not None
-    width, height = annotations.size
-    masks, problems = masks_from_coco(segmentations, height, width)
-    for problem in problems:
-        where = annotations.locate(places[problem.index])
-        kind = "error" if problem.fatal else "repair"
-        annotations.findings.append(Finding(kind, problem.code, where, problem.message))  # type: ignore[arg-type]
+    locate = annotations.locate
+    found = masks_of_image(segmentations, annotations.size, lambda i: locate(places[i]))
+    annotations.findings += found.findings
+    masks: list[RunLengthMask | None] = [None] * len(segmentations)
+    for i, mask in zip(found.rows.tolist(), found.masks, strict=True):
+        masks[i] = mask
     return masks
 
 

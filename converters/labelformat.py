@@ -21,7 +21,7 @@ import numpy as np
 
 from labelferry.errors import ExportError, LabelferryError, UsageError
 from labelferry.findings import Finding
-from labelferry.masks.coco import masks_from_coco
+from labelferry.masks.coco import masks_of_image
 from labelferry.model import Annotations, Category, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe
@@ -217,18 +217,18 @@ def _masks(
 ) -> list[RunLengthMask | None]:
     width, height = size
     polygons = [[] if isinstance(one, np.ndarray) else one for one in segmentations]
-    masks, problems = masks_from_coco(polygons, height, width)
-    for problem in problems:
-        kind = "error" if problem.fatal else "repair"
-        where = f"{name}, object {problem.index + 1}"
-        findings.append(Finding(kind, problem.code, where, problem.message))  # type: ignore[arg-type]
+    found = masks_of_image(polygons, size, lambda i: f"{name}, object {i + 1}")
+    findings += found.findings
+    masks: list[RunLengthMask | None] = [None] * len(segmentations)
+    for i, mask in zip(found.rows.tolist(), found.masks, strict=True):
+        masks[i] = mask
     for i, one in enumerate(segmentations):
         if isinstance(one, np.ndarray):
             try:
                 masks[i] = RunLengthMask.from_counts(one, height, width)
             except ValueError as error:
                 findings.append(Finding("error", "broken-segmentation", f"{name}, object {i + 1}", str(error)))
-        elif masks[i] is None and not any(problem.index == i for problem in problems):
+        elif i in found.missing:
             text = "the object has no segmentation; left out"
             findings.append(Finding("repair", "segmentation-missing", f"{name}, object {i + 1}", text))
     return masks

@@ -27,7 +27,7 @@ import numpy as np
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.masks.coco import masks_from_coco
+from labelferry.masks.coco import masks_of_image
 from labelferry.model import Annotations, Category, File, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe
@@ -574,14 +574,12 @@ def _polygons(
         points[::2] = [x * width for x in points[::2]]
         points[1::2] = [y * height for y in points[1::2]]
         segmentations.append([points] if points else [])
-    masks, problems = masks_from_coco(segmentations, height, width)
-    findings += [Finding("error", p.code, f"{path}:{lines[p.index]}", p.message) for p in problems]
-    for i, segmentation in enumerate(segmentations):
-        if not segmentation:
-            text = "a line of a box among polygons has no mask; left out (with --task object-detection it is kept)"
-            findings.append(Finding("repair", "segmentation-missing", f"{path}:{lines[i]}", text))
-    annotations = annotations.take([i for i, mask in enumerate(masks) if mask is not None])
-    annotations.masks = [mask for mask in masks if mask is not None]
+    found = masks_of_image(segmentations, size, partial(_locate, path, lines))
+    findings += found.findings
+    text = "a line of a box among polygons has no mask; left out (with --task object-detection it is kept)"
+    findings += [Finding.repair("segmentation-missing", f"{path}:{lines[i]}", text, lost=1) for i in found.missing]
+    annotations = annotations.take(found.rows.tolist())
+    annotations.masks = found.masks
     return annotations
 
 

@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.masks.coco import masks_from_coco
+from labelferry.masks.coco import masks_of_image
 from labelferry.model import Annotations, Category, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe, json_files, match_results
 from labelferry.plugin.registry import register
 from labelferry.reading.text import decode_part, json_fault
+from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
 
 _NONE = Raw(b"null")
@@ -173,14 +174,13 @@ class YouTubeVis(Adapter):
         if not len(annotations) or (self.task is TaskType.OBJECT_DETECTION and not lacking.any()):
             return annotations
         segmentations = decode_part(_SEGMENTATIONS, source.segmentations, locate(0))
-        masks, problems = masks_from_coco(segmentations, size[1], size[0])
-        told = {problem.index for problem in problems}
-        for problem in problems:
-            kind = "error" if problem.fatal else "repair"
-            where = locate(problem.index)
-            annotations.findings.append(Finding(kind, problem.code, where, problem.message))  # type: ignore[arg-type]
-        for i, mask in enumerate(masks):
-            if mask is None and i not in told and (lacking[i] or self.task is not TaskType.OBJECT_DETECTION):
+        found = masks_of_image(segmentations, size, locate)
+        annotations.findings += found.findings
+        masks: list[RunLengthMask | None] = [None] * len(segmentations)
+        for i, mask in zip(found.rows.tolist(), found.masks, strict=True):
+            masks[i] = mask
+        for i in found.missing:
+            if lacking[i] or self.task is not TaskType.OBJECT_DETECTION:
                 text = "a box without a mask; left out (with --task object-detection it is kept)"
                 annotations.findings.append(Finding("repair", "segmentation-missing", locate(i), text))
         tight = np.array([(np.nan,) * 4 if mask is None else mask.box for mask in masks], np.float64).reshape(-1, 4)

@@ -239,7 +239,9 @@ def _batch(names: Sequence[str], images: Sequence[Annotations | Finding], column
         joined("boxes") if columns.boxes else None,
         joined("scores") if columns.scores else None,
         joined("probabilities") if columns.probabilities is not None else None,
-        Masks.of([mask for one in full for mask in one.masks or ()]) if columns.masks else None,
+        Masks.joined([one.masks if isinstance(one.masks, Masks) else Masks.of(one.masks or ()) for one in full])
+        if columns.masks
+        else None,
         Keypoints.of([points for one in full for points in one.keypoints or ()]) if columns.keypoints else None,
         refused=np.array([isinstance(one, Finding) for one in images], np.bool_),
         found=np.array([_found(one) for one in images], np.int64),

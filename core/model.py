@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelferry.findings import Finding
-from labelferry.run_lengths import RunLengthMask
+from labelferry.run_lengths import Masks, RunLengthMask
 
 
 class Category(NamedTuple):
@@ -108,7 +108,7 @@ class Annotations:
     boxes: NDArray[np.float64] | None = None
     scores: NDArray[np.float64] | None = None
     probabilities: NDArray[np.float64] | None = None
-    masks: Sequence[RunLengthMask] | None = None
+    masks: Sequence[RunLengthMask] | Masks | None = None
     keypoints: Sequence[NDArray[np.float64]] | None = None
     findings: list[Finding] = field(default_factory=list)
     locate: Callable[[int], str] | None = None
@@ -128,7 +128,7 @@ class Annotations:
             None if self.boxes is None else self.boxes[at],
             None if self.scores is None else self.scores[at],
             None if self.probabilities is None else self.probabilities[at],
-            None if self.masks is None else [self.masks[i] for i in indices],
+            self.masks.take(at) if isinstance(self.masks, Masks) else self.masks and [self.masks[i] for i in indices],
             None if self.keypoints is None else [self.keypoints[i] for i in indices],
             self.findings,
             None if locate is None else lambda i: locate(indices[i]),

@@ -6,7 +6,7 @@ mask starts with a 1): https://docs.lightly.ai/docs/prediction-format. COCO's ru
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,8 +133,20 @@ class Masks:
             np.array([(mask.width, mask.height) for mask in masks], np.int64).reshape(-1, 2),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Masks]) -> Masks:
+        """The masks of these, one after the other; there is at least one."""
+        return cls(
+            np.concatenate([part.counts for part in parts]),
+            offsets_of(np.concatenate([np.diff(part.offsets) for part in parts])),
+            np.concatenate([part.sizes for part in parts]),
+        )
+
     def __len__(self) -> int:
         return len(self.sizes)
+
+    def __iter__(self) -> Iterator[RunLengthMask]:
+        return map(self.__getitem__, range(len(self)))
 
     def __getitem__(self, i: int) -> RunLengthMask:
         width, height = self.sizes[i].tolist()

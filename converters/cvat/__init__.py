@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from labelferry.converters.cvat.interpolation import interpolate_angle, interpolate_polygon, interpolate_polyline
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.masks.coco import masks_from_coco
+from labelferry.masks.coco import masks_of_image
 from labelferry.model import Annotations, Category, Image, Object, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import HEAD, Match, Probe
@@ -532,10 +532,9 @@ class _Reader:
         width, height = self._size
         if geometry.mask is not None:
             return Object(category.id, mask=_placed_mask(geometry.mask, width, height))
-        masks, problems = masks_from_coco([[geometry.points.ravel().tolist()]], height, width)
-        for problem in problems:
-            self._tell("error" if problem.fatal else "repair", problem.code, shape, problem.message)
-        return None if masks[0] is None else Object(category.id, mask=masks[0])
+        found = masks_of_image([[geometry.points.ravel().tolist()]], self._size, lambda _: f"{self._file}:{shape.line}")
+        self._findings += found.findings
+        return Object(category.id, mask=found.masks[0]) if len(found.masks) else None
 
 
 def _geometry(shape: _Shape, category: Category) -> _Geometry:

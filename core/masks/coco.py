@@ -1,20 +1,21 @@
 """Masks from COCO's segmentations: polygons, and run lengths as a list or compressed.
 
-Source: pycocotools (common/maskApi.c, pycocotools/_mask.pyx) of https://github.com/cocodataset/cocoapi
+Source: pycocotools (common/maskApi.c, pycocotools/_mask.pyx) of https://github.com/cocodataset/cocoapi. Masks equal,
+pixel for pixel, what pycocotools decodes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labelferry.run_lengths import MAX_PIXELS, Int64, RunLengthMask
+from labelferry.findings import Finding
+from labelferry.run_lengths import MAX_PIXELS, Int64, Masks, offsets_of
 
 MAX_PERIMETER = 4_000_000
 """Longest outline, in pixels, of one image's polygons: pycocotools takes memory for every step of an outline."""
@@ -23,71 +24,101 @@ MAX_RUNS = 2**24
 """Most runs of one mask. Stripes that take a few bytes as column-major counts may take gigabytes row-major."""
 
 
-@dataclass(frozen=True, slots=True)
-class MaskProblem:
-    """Why a segmentation is not, or not wholly, a mask; `fatal` if there is no mask at all."""
+class Segmented(NamedTuple):
+    """The masks of segmentations.
 
-    index: int
-    code: str
-    message: str
-    fatal: bool = True
+    Attributes:
+        masks: of the objects that have one.
+        rows: (M,) int64, these objects' places among the segmentations, ascending.
+        missing: places of objects whose segmentation is empty; there is no finding about them.
+        findings: errors, each of them losing its object, and repairs, in the order of the segmentations; `image` is the
+            place of the segmentation.
+    """
+
+    masks: Masks
+    rows: Int64
+    missing: list[int]
+    findings: list[Finding]
 
 
-def masks_from_coco(
-    segmentations: Sequence[Any], height: int, width: int
-) -> tuple[list[RunLengthMask | None], list[MaskProblem]]:
-    """All of one image's COCO segmentations as masks, at once.
+def masks_of_image(segmentations: Sequence[Any], size: tuple[int, int], locate: Callable[[int], str]) -> Segmented:
+    """The same as `masks_from_coco` for the objects of one image.
+
+    Args:
+        segmentations: of its objects.
+        size: (width, height) of the image in pixels.
+        locate: where the segmentation at a place stands, for messages.
+    """
+    width, height = (min(side, MAX_PIXELS + 1) for side in size)
+    return masks_from_coco(segmentations, np.array([(width, height)] * len(segmentations)).reshape(-1, 2), locate)
+
+
+def masks_from_coco(segmentations: Sequence[Any], sizes: Int64, locate: Callable[[int], str]) -> Segmented:
+    """COCO segmentations, of any images, as masks.
 
     Each may be a list of polygons `[x1, y1, x2, y2, ...]` in pixels (several parts are one mask), an RLE with a list
-    of counts, or one with compressed counts (str or bytes), whatever its `iscrowd` says. A mask equals, pixel for
-    pixel, what pycocotools decodes.
+    of counts, or one with compressed counts (str or bytes), whatever its `iscrowd` says.
 
-    Returns:
-        The masks, None where there is none (an empty segmentation has none either), and what was wrong.
+    Args:
+        segmentations: of N objects, in the order of their images.
+        sizes: (N, 2) width and height of each object's image in pixels.
+        locate: where the segmentation at a place stands, for messages.
     """
-    problems: list[MaskProblem] = []
-    if min(height, width) < 1 or height * width > MAX_PIXELS:
-        fault = f"the image is said to have {width} x {height} pixels"
-        return [None] * len(segmentations), [MaskProblem(i, "image-size", fault) for i in range(len(segmentations))]
-    counts: dict[int, Int64] = {}  # column-major, by index
+    findings: list[Finding] = []
+    missing: list[int] = []
+
+    def fail(row: int, text: str, code: str = "broken-segmentation") -> None:
+        findings.append(Finding("error", code, locate(row), text, 1, 1, row))
+
+    plain: dict[int, Int64] = {}  # column-major counts
     compressed: dict[int, bytes] = {}
     polygons: dict[int, list[Any]] = {}
-    for index, segmentation in enumerate(segmentations):
+    for row, (segmentation, (width, height)) in enumerate(zip(segmentations, sizes.tolist(), strict=True)):
         if not segmentation:
-            continue
-        try:
-            if isinstance(segmentation, Mapping):
-                rle = _rle_counts(segmentation, height, width)
-                if isinstance(rle, bytes):
-                    compressed[index] = rle
-                else:
-                    counts[index] = _checked_counts(rle, height * width)
-            elif isinstance(segmentation, str):
-                raise ValueError("a segmentation is a list of polygons or an RLE, not text")
+            missing.append(row)
+        elif min(height, width) < 1 or height * width > MAX_PIXELS:
+            fail(row, f"the image is said to have {width} x {height} pixels", "image-size")
+        elif isinstance(segmentation, Mapping):
+            try:
+                counts = _rle_counts(segmentation, height, width)
+            except (ValueError, TypeError, OverflowError) as error:
+                fail(row, str(error))
+                continue
+            if isinstance(counts, bytes):
+                compressed[row] = counts
             else:
+                plain[row] = counts
+        elif isinstance(segmentation, str):
+            fail(row, "a segmentation is a list of polygons or an RLE, not text")
+        else:
+            try:
                 parts = [part for part in segmentation if len(part) >= 6]
-                if len(parts) < len(segmentation):
-                    text = f"{len(segmentation) - len(parts)} polygon(s) of fewer than 3 points cover nothing"
-                    problems.append(MaskProblem(index, "polygon-too-short", text, fatal=False))
-                if parts:
-                    polygons[index] = parts
-        except (ValueError, TypeError) as error:
-            problems.append(MaskProblem(index, "broken-segmentation", str(error)))
-
-    compressed |= _rasterise(polygons, height, width, problems)
-    for index, runs in zip(compressed, _decompress(list(compressed.values())), strict=True):
-        try:
-            counts[index] = _checked_counts(runs, height * width)
-        except ValueError as error:
-            problems.append(MaskProblem(index, "broken-segmentation", str(error)))
-
-    masks: list[RunLengthMask | None] = [None] * len(segmentations)
-    for index, mask in zip(counts, _row_major(list(counts.values()), height, width), strict=True):
-        masks[index] = mask
-        if mask is None:
-            text = f"the mask has more than {MAX_RUNS} runs in row-major order"
-            problems.append(MaskProblem(index, "mask-too-complex", text))
-    return masks, problems
+            except TypeError as error:
+                fail(row, str(error))
+                continue
+            if len(parts) == len(segmentation):
+                polygons[row] = parts
+                continue
+            text = f"{len(segmentation) - len(parts)} polygon(s) of fewer than 3 points cover nothing"
+            if parts:
+                findings.append(Finding("repair", "polygon-too-short", locate(row), text, 1, 0, row))
+                polygons[row] = parts
+            else:
+                findings.append(Finding("repair", "polygon-too-short", locate(row), f"{text}; dropped", 1, 1, row))
+    compressed |= _rasterised(polygons, sizes, fail)
+    counts, lengths = _decompressed(list(compressed.values()))
+    rows = np.array([*compressed, *plain], np.int64)
+    if plain:
+        counts = np.concatenate((counts, *plain.values()))
+        lengths = np.concatenate((lengths, [len(one) for one in plain.values()]))
+    counts, lengths, rows = _checked(counts, lengths, rows, sizes, fail)
+    masks, is_whole = _row_major(counts, lengths, sizes[rows])
+    for row in rows[~is_whole].tolist():
+        fail(row, f"the mask has more than {MAX_RUNS} runs in row-major order", "mask-too-complex")
+    rows = rows[is_whole]
+    order = np.argsort(rows)
+    findings.sort(key=lambda finding: finding.image)
+    return Segmented(masks.take(order), rows[order], missing, findings)
 
 
 def _rle_counts(rle: Mapping[str, Any], height: int, width: int) -> bytes | Int64:
@@ -107,46 +138,70 @@ def _rle_counts(rle: Mapping[str, Any], height: int, width: int) -> bytes | Int6
     return array.astype(np.int64)
 
 
-def _checked_counts(counts: Int64, pixels: int) -> Int64:
-    if counts.size and (int(counts.min()) < 0 or int(counts.max()) > pixels):
-        raise ValueError("the RLE's counts hold a negative length or one longer than the image")
-    if (total := int(counts.sum())) != pixels:
-        raise ValueError(f"the RLE's counts sum to {total} pixels, the image has {pixels}")
-    return counts
+def _checked(
+    counts: Int64, lengths: Int64, rows: Int64, sizes: Int64, fail: Callable[[int, str], None]
+) -> tuple[Int64, Int64, Int64]:
+    """The run lengths that sum to their image's pixels; the others are reported."""
+    if not len(rows):
+        return counts, lengths, rows
+    pixels = sizes[rows].prod(axis=1)
+    owners = np.repeat(np.arange(len(rows)), lengths)
+    wrong = np.bincount(owners, (counts < 0) | (counts > pixels[owners]), len(rows)) > 0
+    ends = np.concatenate(([0], np.where(wrong[owners], 0, counts).cumsum()))[offsets_of(lengths)]
+    totals = np.diff(ends)
+    bad = wrong | (totals != pixels)
+    if not bad.any():
+        return counts, lengths, rows
+    for i in np.flatnonzero(bad).tolist():
+        if wrong[i]:
+            fail(int(rows[i]), "the RLE's counts are not run lengths: one is negative, or longer than the image")
+        else:
+            fail(int(rows[i]), f"the RLE's counts sum to {totals[i]} pixels, the image has {pixels[i]}")
+    return counts[~bad[owners]], lengths[~bad], rows[~bad]
 
 
-def _rasterise(
-    polygons: Mapping[int, list[Any]], height: int, width: int, problems: list[MaskProblem]
+def _rasterised(polygons: Mapping[int, list[Any]], sizes: Int64, fail: Callable[[int, str], None]) -> dict[int, bytes]:
+    """pycocotools' compressed RLE of each object's polygons."""
+    result: dict[int, bytes] = {}
+    by_size: dict[tuple[int, int], dict[int, list[Any]]] = {}
+    for row, parts in polygons.items():
+        width, height = sizes[row].tolist()
+        by_size.setdefault((width, height), {})[row] = parts
+    for (width, height), group in by_size.items():
+        result |= _rasterised_alike(group, width, height, fail)
+    return result
+
+
+def _rasterised_alike(
+    polygons: Mapping[int, list[Any]], width: int, height: int, fail: Callable[[int, str], None]
 ) -> dict[int, bytes]:
-    """pycocotools' compressed RLE of each object's polygons; what is not a polygon goes to `problems`."""
-    if not polygons:
-        return {}
+    """The same for images of one size."""
     from pycocotools import mask as pycocotools_mask
 
     sound: dict[int, list[Any]] = {}
-    try:  # all of the image's coordinates at once; one by one only if something is wrong with one of them
+    try:  # all coordinates at once; object by object only if something is wrong with one of them
         parts = list(chain.from_iterable(polygons.values()))
         flat = _numbers(list(chain.from_iterable(parts)))
         outline = flat.size * float(np.abs(flat).max())  # not less than the longest possible outline
         if outline < MAX_PERIMETER and not any(len(part) % 2 for part in parts):  # NaN is not less either
             bounds = np.cumsum([len(part) for part in parts])[:-1]
             arrays = iter(np.split(flat, bounds))
-            sound = {index: [next(arrays) for _ in parts] for index, parts in polygons.items()}
-    except (ValueError, TypeError):
+            sound = {row: [next(arrays) for _ in parts] for row, parts in polygons.items()}
+    except (ValueError, TypeError, OverflowError):
         sound = {}
     if not sound:
-        for index, parts in polygons.items():
+        for row, parts in polygons.items():
             try:
-                sound[index] = [_checked_polygon(part, height, width) for part in parts]
-            except (ValueError, TypeError) as error:
-                problems.append(MaskProblem(index, "broken-segmentation", str(error)))
+                sound[row] = [_checked_polygon(part, height, width) for part in parts]
+            except (ValueError, TypeError, OverflowError) as error:
+                fail(row, str(error))
     if not sound:
         return {}
     rles = iter(pycocotools_mask.frPyObjects(list(chain.from_iterable(sound.values())), height, width))
     result = {}
-    for index, parts in sound.items():
+    for row, parts in sound.items():
         whole = [next(rles) for _ in parts]
-        result[index] = (whole[0] if len(whole) == 1 else pycocotools_mask.merge(whole))["counts"]
+        result[row] = (whole[0] if len(whole) == 1 else pycocotools_mask.merge(whole))["counts"]
     return result
 
 
@@ -169,86 +224,138 @@ def _checked_polygon(part: Any, height: int, width: int) -> NDArray[np.float64]:
     return points
 
 
-def _decompress(strings: Sequence[bytes]) -> list[Int64]:
-    """The counts of COCO's compressed RLEs, all at once; what is none comes out as one negative count.
+def _decompressed(strings: Sequence[bytes]) -> tuple[Int64, Int64]:
+    """The counts of COCO's compressed RLEs, one after the other, and how many each has; of a string that is no such
+    RLE, one negative count.
 
     A count is stored in 6-bit characters from '0' on, five bits each, lowest first, bit 6 set on all but the last;
     the sign is bit 5 of the last; from the fourth count on it is the difference to the count two before
     (pycocotools' rleToString).
     """
-    if not any(strings):
-        return [np.array([-1])] * len(strings)
+    if not strings:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     text = np.frombuffer(b"".join(strings), np.uint8) - np.uint8(48)
-    string_ends = np.cumsum([len(string) for string in strings])
+    if not text.size or text.max() >= 64 or not _ends_are_whole(text, strings):
+        strings = [string if _COMPRESSED.fullmatch(string) else _BROKEN for string in strings]
+        text = np.frombuffer(b"".join(strings), np.uint8) - np.uint8(48)
     ends = np.flatnonzero((text & 0x20) == 0) + 1  # of counts
     starts = np.empty_like(ends)
-    starts[:1], starts[1:] = 0, ends[:-1]
+    starts[0], starts[1:] = 0, ends[:-1]
     digits = ends - starts
+    if digits.max() > 12:
+        strings = [string if _COMPRESSED.fullmatch(string) else _BROKEN for string in strings]
+        return _decompressed(strings)
     values = (text[starts] & 0x1F).astype(np.int64)
-    for digit in range(1, min(int(digits.max(initial=0)), 12)):
+    for digit in range(1, int(digits.max())):
         more = np.flatnonzero(digits > digit)
         values[more] |= (text[starts[more] + digit] & 0x1F).astype(np.int64) << (5 * digit)
     negative = np.flatnonzero(text[ends - 1] & 0x10)
-    values[negative] -= np.int64(1) << (5 * np.minimum(digits[negative], 12))
-    sound = text.max() < 64 and digits.max(initial=0) <= 12 and len(ends) > 0 and ends[-1] == len(text)
-    bounds = np.searchsorted(ends, string_ends, side="right").tolist()
-    result = []
-    for string, lo, hi in zip(strings, [0, *bounds[:-1]], bounds, strict=True):
-        counts = values[lo:hi]
-        if not sound and not _is_compressed_rle(string):
-            counts = np.array([-1])
-        elif len(counts) > 3:
-            counts[1::2].cumsum(out=counts[1::2])
-            counts[2::2].cumsum(out=counts[2::2])
-        result.append(counts)
-    return result
+    values[negative] -= np.int64(1) << (5 * digits[negative])
+    string_ends = np.cumsum([len(string) for string in strings])
+    highs = np.searchsorted(ends, string_ends, side="right")
+    lows = np.concatenate(([0], highs[:-1]))
+    lengths = highs - lows
+    for first in (1, 2):  # the counts at odd places, and those at even places from 2: running sums within each string
+        of_string = np.maximum((lengths - first + 1) // 2, 0)
+        before = offsets_of(of_string)
+        if not before[-1]:
+            continue
+        at = 2 * (np.arange(before[-1]) - np.repeat(before[:-1], of_string)) + np.repeat(lows + first, of_string)
+        sums = np.concatenate(([0], values[at].cumsum()))
+        values[at] = sums[1:] - np.repeat(sums[before[:-1]], of_string)
+    return values, lengths
 
 
-def _is_compressed_rle(string: bytes) -> bool:
-    """Whether every character is one of the 64, no count has more than 60 bits, and the last one is complete."""
-    return re.fullmatch(rb"([P-o]{0,11}[0-O])+", string) is not None
+_COMPRESSED = re.compile(rb"([P-o]{0,11}[0-O])+")
+"""All characters are of the 64, no count has more than 60 bits, and the last one is complete."""
+
+_BROKEN = b"O"
+"""A compressed RLE of the one count -1."""
 
 
-def _row_major(columns: Sequence[Int64], height: int, width: int) -> list[RunLengthMask | None]:
-    """Masks from column-major counts, all at once, without a bitmap; None for one of more than MAX_RUNS runs.
+def _ends_are_whole(text: NDArray[np.uint8], strings: Sequence[bytes]) -> bool:
+    """Whether no string is empty, and each ends with the last character of a count."""
+    lengths = np.array([len(string) for string in strings])
+    return bool(lengths.min() > 0 and not (text[lengths.cumsum() - 1] & 0x20).any())
+
+
+def _row_major(counts: Int64, lengths: Int64, sizes: Int64) -> tuple[Masks, NDArray[np.bool_]]:
+    """Masks from column-major run lengths, all at once, without a bitmap.
 
     A row-major run begins or ends at every pixel that differs from its left neighbour. In column-major order the left
     neighbour stands `height` before, so those pixels are the mask XOR the mask moved on by `height`; the left
     neighbour of the first column is the last column, one row up. XOR of runs is the sorted union of their borders.
+    All objects lie one after the other in one range of positions.
+
+    Args:
+        counts: column-major run lengths, 0s first; those of an object sum to its pixels.
+        lengths: (N,) how many each object has.
+        sizes: (N, 2) width and height.
+
+    Returns:
+        The masks of all objects that have at most MAX_RUNS runs, and (N,) which have.
     """
-    if not columns:
-        return []
-    pixels = height * width
-    borders = []
-    for index, counts in enumerate(columns):
-        flips = counts.cumsum()[: len(counts) // 2 * 2]  # even: the last run is closed, if only at `pixels`
-        wrapped = flips[flips.searchsorted(pixels - height, side="right") :] - (pixels - height - 1)
-        offset = index * pixels
-        borders += [flips + offset, np.minimum(flips, pixels - height) + (height + offset)]
-        if len(wrapped):
-            borders.append(np.minimum(wrapped, height) + offset)
-        if len(wrapped) % 2:  # the last column begins inside the mask
-            borders.append(np.array([offset + 1]))
-    small = len(columns) * pixels < 2**31  # half the bytes to sort and divide
-    border: NDArray[np.signedinteger[Any]] = np.concatenate(borders).astype(np.int32 if small else np.int64)
-    border.sort()
-    starts = border[0::2]
-    lengths = border[1::2] - starts
-    totals = lengths.cumsum(dtype=np.int64)
-    if len(totals) and totals[-1] > MAX_RUNS:
-        if len(columns) == 1:
-            return [None]
-        half = len(columns) // 2
-        return _row_major(columns[:half], height, width) + _row_major(columns[half:], height, width)
-    # every position within the intervals [start, start + length)
-    position = np.arange(totals[-1] if len(totals) else 0, dtype=border.dtype)
-    position += np.repeat((starts + lengths - totals).astype(border.dtype), lengths)
-    column = position // height  # over all objects: index * width + x
-    indices = column // width
-    key = indices * pixels + (position - column * height) * width + (column - indices * width)
-    closing = np.arange(1, len(columns) + 1) * pixels
-    bounds = np.concatenate(([0], key, closing))
+    is_whole = np.ones(len(lengths), np.bool_)
+    if not len(lengths):
+        return Masks(np.zeros(0, np.int64), offsets_of([]), sizes), is_whole
+    width, height = sizes.T
+    pixels = width * height
+    offsets = offsets_of(pixels)
+    total = int(offsets[-1])
+    dtype = np.int32 if total + int(height.max()) < 2**31 else np.int64  # half the bytes to sort and divide
+    even = lengths // 2 * 2  # an odd last run is of 0s, and its end is no border of the mask
+    flips = counts.cumsum()
+    if (even < lengths).any():
+        keep = np.ones(len(flips), np.bool_)
+        keep[(offsets_of(lengths)[1:] - 1)[even < lengths]] = False
+        flips = flips[keep]
+    flips = flips.astype(dtype)
+    tops, heights = offsets[1:].astype(dtype), height.astype(dtype)
+    of_flip = np.repeat(heights, even)
+    edges = np.repeat(tops - heights, even)
+    wrapped = np.flatnonzero(flips > edges)  # in the last column, or at its end
+    objects = np.repeat(np.arange(len(lengths)), even)[wrapped]
+    first_column = np.minimum(flips[wrapped] - edges[wrapped] + 1, of_flip[wrapped]) + offsets[objects].astype(dtype)
+    odd = np.flatnonzero(np.bincount(objects, minlength=len(lengths)) % 2)  # the last column begins inside the mask
+    borders = np.concatenate(
+        (flips, np.minimum(flips, edges) + of_flip, first_column, (offsets[odd] + 1).astype(dtype))
+    )
+    borders.sort()
+    starts = borders[0::2]
+    spans = borders[1::2] - starts
+    some = np.flatnonzero(spans)
+    starts, spans = starts[some], spans[some]
+    objects = np.searchsorted(tops, starts, side="right")
+    runs = np.bincount(objects, spans, len(lengths)).astype(np.int64)
+    if runs.sum() > MAX_RUNS:
+        if len(lengths) == 1:
+            return Masks(np.zeros(0, np.int64), offsets_of([]), sizes[:0]), ~is_whole
+        half = len(lengths) // 2
+        cut = int(lengths[:half].sum())
+        one, one_whole = _row_major(counts[:cut], lengths[:half], sizes[:half])
+        other, other_whole = _row_major(counts[cut:], lengths[half:], sizes[half:])
+        return Masks.joined([one, other]), np.concatenate((one_whole, other_whole))
+    x, y = np.divmod(starts - offsets[objects].astype(dtype), heights[objects])
+    x, y, spans, objects = _within_columns(x, y, spans, objects, heights)
+    # the row-major positions of the pixels of a span are `width` apart
+    before = offsets_of(spans)
+    wide = width[objects]
+    first = offsets[objects] + y * wide + x - wide * before[:-1]
+    position = np.arange(before[-1]) * np.repeat(wide, spans) + np.repeat(first, spans)
+    bounds = np.concatenate(([0], position, offsets[1:])).astype(dtype)
     bounds.sort()
-    counts = bounds[1:] - bounds[:-1]
-    ends = (np.bincount(indices, minlength=len(columns)) + 1).cumsum().tolist()
-    return [RunLengthMask(counts[lo:hi], height, width) for lo, hi in zip([0, *ends[:-1]], ends, strict=True)]
+    return Masks(np.diff(bounds).astype(np.int64), offsets_of(runs + 1), sizes), is_whole
+
+
+def _within_columns(x: Any, y: Any, spans: Any, objects: Int64, heights: Any) -> tuple[Any, Any, Any, Int64]:
+    """Column-major spans of pixels, cut at the ends of columns."""
+    parts = []
+    while True:
+        room = heights[objects] - y
+        over = np.flatnonzero(spans > room)
+        parts.append((x, y, np.minimum(spans, room), objects))
+        if not len(over):
+            break
+        x, y, spans, objects = x[over] + 1, np.zeros_like(y[over]), (spans - room)[over], objects[over]
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)] if len(parts) > 1 else parts[0]
+    return columns[0], columns[1], columns[2].astype(np.int64), columns[3]

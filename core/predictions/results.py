@@ -9,6 +9,7 @@ supervision: https://supervision.roboflow.com/latest/detection/core/, /keypoint/
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
-from labelferry.masks.coco import masks_from_coco
+from labelferry.masks.coco import masks_of_image
 from labelferry.masks.label_maps import masks_from_label_map
 from labelferry.model import Annotations, Category
 from labelferry.run_lengths import RunLengthMask
@@ -360,11 +361,12 @@ def _masks(
     if shapes:
         if size is None:
             raise UsageError(f"{where}: polygons and COCO RLE need the image's size=(width, height)")
-        drawn, problems = masks_from_coco(list(shapes.values()), size[1], size[0])
-        for problem in problems:
-            at = f"{where}, object {list(shapes)[problem.index]}"
-            findings.append(Finding("error" if problem.fatal else "repair", problem.code, at, problem.message))
-        nothing = RunLengthMask(np.array([size[0] * size[1]]), size[1], size[0])
-        for i, mask in zip(shapes, drawn, strict=True):
-            masks[i] = nothing if mask is None else mask
+        places = list(shapes)
+        drawn = masks_of_image(list(shapes.values()), size, lambda i: f"{where}, object {places[i]}")
+        # what is not a mask is an empty one: it is removed, and counted, with the object's other columns
+        findings += [replace(finding, lost=0) for finding in drawn.findings]
+        for i in places:
+            masks[i] = RunLengthMask.empty(size[1], size[0])
+        for i, mask in zip(drawn.rows.tolist(), drawn.masks, strict=True):
+            masks[places[i]] = mask
     return [mask for mask in masks if mask is not None], size

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as pycocotools_mask
 
+from labelferry.findings import Finding
 from labelferry.masks.coco import masks_from_coco
 from labelferry.masks.label_maps import masks_from_label_map
 from labelferry.run_lengths import Masks, RunLengthMask, decode, encode
@@ -31,6 +32,16 @@ COORDINATES = st.one_of(
 POLYGON = st.lists(COORDINATES, min_size=6, max_size=24).map(lambda points: points[: len(points) // 2 * 2])
 
 
+def segmented(segmentations: list[Any], height: int, width: int) -> tuple[list[RunLengthMask | None], list[Finding]]:
+    """The masks of segmentations of one image, None where there is none, and the findings."""
+    sizes = np.full((len(segmentations), 2), (width, height))
+    found = masks_from_coco(segmentations, sizes, lambda i: f"object {i}")
+    masks: list[RunLengthMask | None] = [None] * len(segmentations)
+    for row, mask in zip(found.rows.tolist(), found.masks, strict=True):
+        masks[row] = mask
+    return masks, found.findings
+
+
 def column_major(bitmap: Any) -> dict[str, Any]:
     return pycocotools_mask.encode(np.asfortranarray(bitmap))
 
@@ -49,7 +60,7 @@ def test_compressed_and_uncompressed_coco_rle_equal_pycocotools_decode(bitmap: A
     flips = np.flatnonzero(np.diff(flat, prepend=0)).tolist()
     uncompressed = {"size": [height, width], "counts": np.diff([0, *flips, flat.size]).tolist()}
     as_text = {"size": [height, width], "counts": compressed["counts"].decode()}
-    masks, problems = masks_from_coco([compressed, uncompressed, as_text], height, width)
+    masks, problems = segmented([compressed, uncompressed, as_text], height, width)
     assert not problems
     for mask in masks:
         assert mask is not None
@@ -62,7 +73,7 @@ def test_compressed_and_uncompressed_coco_rle_equal_pycocotools_decode(bitmap: A
 @given(st.lists(st.lists(POLYGON, min_size=1, max_size=3), min_size=1, max_size=5), SHAPES)
 def test_polygons_equal_pycocotools_decode_wherever_they_lie(objects: list[Any], shape: tuple[int, int]) -> None:
     height, width = shape
-    masks, problems = masks_from_coco(objects, height, width)
+    masks, problems = segmented(objects, height, width)
     assert not problems
     for mask, polygons in zip(masks, objects, strict=True):
         rle = pycocotools_mask.merge(pycocotools_mask.frPyObjects(polygons, height, width))
@@ -101,14 +112,14 @@ def test_the_documented_example() -> None:
     assert encode([[0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1]]) == [2, 2, 1, 3, 3, 1]
 
 
-def test_polygons_of_fewer_than_three_points_are_dropped_and_told() -> None:
-    masks, problems = masks_from_coco([[[1, 2, 3, 4]], [[1, 1, 5, 1, 5, 5, 1, 5], [2, 2]]], 10, 10)
+def test_polygons_of_fewer_than_three_points_are_dropped_and_reported() -> None:
+    masks, problems = segmented([[[1, 2, 3, 4]], [[1, 1, 5, 1, 5, 5, 1, 5], [2, 2]]], 10, 10)
     assert masks[0] is None
     assert masks[1] is not None
     assert masks[1].box == (1, 1, 4, 4)
-    assert [(p.index, p.code, p.fatal) for p in problems] == [
-        (0, "polygon-too-short", False),
-        (1, "polygon-too-short", False),
+    assert [(p.where, p.code, p.lost) for p in problems] == [
+        ("object 0", "polygon-too-short", 1),
+        ("object 1", "polygon-too-short", 0),
     ]
 
 
@@ -122,17 +133,15 @@ def test_one_broken_segmentation_does_not_spoil_the_others() -> None:
         5,
         [["a"] * 6],
     ]
-    masks, problems = masks_from_coco([square, *broken, rle], 10, 10)
-    assert sorted(problem.index for problem in problems) == [1, 2, 3, 4, 5]
+    masks, problems = segmented([square, *broken, rle], 10, 10)
+    assert [problem.image for problem in problems] == [1, 2, 3, 4, 5]
     assert [mask is None for mask in masks] == [False, True, True, True, True, True, False]
     assert masks[-1] == RunLengthMask.from_array(np.eye(10))
 
 
 def test_runs_of_masks_beyond_32_bit_are_exact() -> None:
     side = 70_000  # 4.9e9 pixels
-    masks, problems = masks_from_coco(
-        [{"size": [side, side], "counts": [side * (side - 1) + 5, 3, side - 8]}], side, side
-    )
+    masks, problems = segmented([{"size": [side, side], "counts": [side * (side - 1) + 5, 3, side - 8]}], side, side)
     assert not problems
     assert masks[0] is not None
     assert masks[0].box == (side - 1, 5, 1, 3)
@@ -141,6 +150,44 @@ def test_runs_of_masks_beyond_32_bit_are_exact() -> None:
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0)])
 def test_an_image_without_pixels_has_no_masks(shape: tuple[int, int]) -> None:
-    masks, problems = masks_from_coco([[[0, 0, 1, 0, 1, 1]]], *shape)
+    masks, problems = segmented([[[0, 0, 1, 0, 1, 1]]], *shape)
     assert masks == [None]
     assert problems[0].code == "image-size"
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(SHAPES, st.lists(st.one_of(POLYGON.map(lambda p: [p]), st.none()), max_size=4)), max_size=6))
+def test_segmentations_of_images_of_different_sizes_at_once_equal_pycocotools(images: list[Any]) -> None:
+    """Polygons, and in place of None a compressed RLE of stripes."""
+    segmentations, sizes, expected = [], [], []
+    for (height, width), objects in images:
+        for polygons in objects:
+            rle = column_major((np.arange(height * width) % 3 == 0).reshape(height, width).astype(np.uint8))
+            if polygons is not None:
+                rle = pycocotools_mask.merge(pycocotools_mask.frPyObjects(polygons, height, width))
+            segmentations.append(rle if polygons is None else polygons)
+            sizes.append((width, height))
+            expected.append(documented_encode(pycocotools_mask.decode(rle)))
+    found = masks_from_coco(segmentations, np.array(sizes, np.int64).reshape(-1, 2), str)
+    assert not found.findings
+    assert [mask.counts.tolist() for mask in found.masks] == expected
+    assert found.masks.boxes().astype(int).tolist() == [list(mask.box) for mask in found.masks]
+
+
+def test_masks_beyond_the_most_runs_are_refused_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelferry.masks.coco.MAX_RUNS", 100)
+    stripes = column_major((np.indices((40, 40)).sum(axis=0) % 2).astype(np.uint8))
+    square = column_major(np.pad(np.ones((3, 3), np.uint8), 20))
+    masks, problems = segmented([square, {**stripes, "size": [40, 40]}, square], 43, 43)
+    assert [problem.code for problem in problems] == ["broken-segmentation"], "its size is not the image's"
+    masks, problems = segmented([[[1, 1, 3, 1, 3, 3, 1, 3]], stripes, [[1, 1, 3, 1, 3, 3, 1, 3]]], 40, 40)
+    assert [(problem.where, problem.code) for problem in problems] == [("object 1", "mask-too-complex")]
+    assert [mask is None for mask in masks] == [False, True, False]
+
+
+@given(st.lists(st.binary(max_size=30), min_size=1, max_size=4))
+def test_any_bytes_as_a_compressed_rle_are_a_mask_or_an_error(strings: list[bytes]) -> None:
+    square = {"size": [8, 8], "counts": column_major(np.eye(8, dtype=np.uint8))["counts"]}
+    masks, problems = segmented([square, *[{"size": [8, 8], "counts": one} for one in strings], square], 8, 8)
+    assert masks[0] == masks[-1] == RunLengthMask.from_array(np.eye(8))
+    assert len(problems) == sum(mask is None for mask in masks)
