@@ -72,6 +72,22 @@ class Image(NamedTuple):
     files: tuple[str, ...] = ()
 
 
+class Refused(NamedTuple):
+    """An image that gets no file, for a reason found when it was listed. Its labels are read to count what is lost.
+
+    Attributes:
+        image: as listed.
+        finding: why; its `lost` is set when the labels are read.
+    """
+
+    image: Image
+    finding: Finding
+
+
+Listed = Image | Refused | Finding
+"""What an export lists: an image, an image that gets no file, or something else that was met."""
+
+
 class Unlabelled(Enum):
     """The source of a video's frame that the export has no labels for: no adapter is asked about it."""
 

@@ -46,7 +46,7 @@ def prepare(batch: Batch, target: Target) -> Prepared:
     Raises:
         Unaccounted: objects of the export are neither in the batch nor among its findings.
     """
-    found = _objects_found(batch)
+    found = check_accounts(batch)
     done, findings = conform(batch, target)
     return Prepared(done, encode(done), [*batch.findings, *findings], int(found.sum()), int(batch.interpolated.sum()))
 
@@ -97,7 +97,7 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: finding.image)
 
 
-def _objects_found(batch: Batch) -> Int64:
+def check_accounts(batch: Batch) -> Int64:
     """(B,) objects that the export lists for each image; what the adapter gives and reports where it does not count.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from labelferry.batch import Batch
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
-from labelferry.model import Annotations, Category, Image
+from labelferry.model import Annotations, Category, Image, Listed
 from labelferry.task_type import TaskType, obtainable
 
 BOXES = 512
@@ -71,7 +71,7 @@ class Export(ABC):
         self.chunk = MASKS if self.source_task in _WITH_MASKS else BOXES
 
     @abstractmethod
-    def images(self) -> Iterator[Image | Finding]:
+    def images(self) -> Iterator[Listed]:
         """One light, picklable `Image` for each prediction file, in a stable order, and what is met on the way.
 
         It runs in the parent while workers read, and may be called again. A finding stands before the image that

@@ -32,6 +32,18 @@ def read_text(path: Path, limit: int = MAX_TEXT) -> str:
         raise ExportError(f"not UTF-8: {error.reason}", where=f"{path}:{line}", code="not-utf-8") from None
 
 
+def read_json_bytes(path: Path) -> bytes:
+    """A JSON file as it is stored, without its BOM.
+
+    Raises:
+        ExportError: it cannot be read.
+    """
+    try:
+        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    except OSError as error:
+        raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="file-missing") from None
+
+
 def read_names(path: Path) -> list[str]:
     """The lines of a file of names, one a line; empty lines at the end do not count.
 

@@ -25,7 +25,7 @@ from labelferry.lightly.conform import Target
 from labelferry.lightly.encode import encode_schema
 from labelferry.lightly.names import image_name
 from labelferry.lightly.task_folder import TaskFolder
-from labelferry.model import Image
+from labelferry.model import Image, Listed, Refused
 from labelferry.plugin.adapter import Adapter, make_adapter
 from labelferry.plugin.export import Export, Request
 from labelferry.plugin.registry import get_adapter, short_name
@@ -236,16 +236,16 @@ class _Run:
     def chunks(self) -> Iterator[Chunk]:
         """The chunks that are to be converted; those that a killed run has written are passed over."""
         export = self.job.export
-        for images, findings in self._cut(self._named()):
+        for images, refused, findings in self._cut(self._named()):
             is_long = self.task_folder.finished or time.monotonic() - self._begun > self.journal_after
-            digest = chunk_digest(images) if is_long and images else ""
+            digest = chunk_digest(images, refused) if is_long and images else ""
             if known := self.task_folder.finished.get(digest):
                 earlier = Tally.from_json(known)
                 if self.task_folder.restore(earlier.files):
                     self._waiting.append(("", len(images), earlier))
                     continue
             self._waiting.append((digest, len(images), None))
-            yield Chunk(images, findings, export.payload(images))
+            yield Chunk(images, refused, findings, export.payload(images))
 
     def tally_of(self, converted: Iterable[Tally]) -> Tally:
         """The whole run's tally, in the order of the chunks."""
@@ -275,38 +275,44 @@ class _Run:
             self.resumed += earlier.images
             self._done += images
 
-    def _cut(self, named: Iterable[Image | Finding]) -> Iterator[tuple[list[Image], list[Finding]]]:
+    def _cut(self, named: Iterable[Listed]) -> Iterator[tuple[list[Image], dict[int, Finding], list[Finding]]]:
+        """Images, those of them that get no file, and findings, for each chunk."""
         images: list[Image] = []
+        refused: dict[int, Finding] = {}
         findings: list[Finding] = []
         for one in named:
             if isinstance(one, Finding):
                 findings.append(replace(one, image=len(images)))
                 continue
-            images.append(one)
+            if isinstance(one, Refused):
+                refused[len(images)] = one.finding
+                images.append(one.image)
+            else:
+                images.append(one)
             if len(images) == self.job.export.chunk:
-                yield images, findings
-                images, findings = [], []
+                yield images, refused, findings
+                images, refused, findings = [], {}, []
         if images or findings:
-            yield images, findings
+            yield images, refused, findings
 
-    def _named(self) -> Iterator[Image | Finding]:
+    def _named(self) -> Iterator[Listed]:
         """The export's images, or all frames of videos, under the names that the datasource knows them by."""
         images = self.job.export.images()
         for image in images if self.footage is None else self.footage.frames_of(images):
-            if isinstance(image, Finding):
+            if not isinstance(image, Image):
                 yield image
                 continue
             try:
                 name = image_name(image.file_name, self.image_prefix)
             except ExportError as error:
-                yield Finding.error(error.code, image.file_name, error.message)
+                yield Refused(image, Finding.error(error.code, image.file_name, error.message))
                 continue
             yield image if name == image.file_name else image._replace(file_name=name)
 
 
-def chunk_digest(images: list[Image]) -> str:
+def chunk_digest(images: list[Image], refused: dict[int, Finding]) -> str:
     """The same exactly if the images, what they carry, and every file that their labels come from are the same."""
-    digest = hashlib.sha1(pickle.dumps(images, 5), usedforsecurity=False)
+    digest = hashlib.sha1(pickle.dumps((images, refused), 5), usedforsecurity=False)
     for image in images:
         for path in image.files:
             digest.update(file_state(path))

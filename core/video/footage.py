@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
-from labelferry.model import UNLABELLED, Image, VideoFrame
+from labelferry.model import UNLABELLED, Image, Listed, Refused, VideoFrame
 from labelferry.reading.images import VIDEO_EXTENSIONS, find_files
 from labelferry.video.frame_count import FrameCount, count_frames
 
@@ -128,38 +128,40 @@ class Footage:
         """Frames of all videos, which is how many files there will be."""
         return sum(video.frames for video in self.videos)
 
-    def frames_of(self, images: Iterable[Image | Finding]) -> Iterator[Image | Finding]:
+    def frames_of(self, images: Iterable[Listed]) -> Iterator[Listed]:
         """The frames that images stand for, then all other frames, without labels.
 
         Args:
-            images: as an export gives them, with its findings.
+            images: as an export lists them.
         """
         videos = {video.name: video for video in self.videos}
         labelled = {name: bytearray(video.frames) for name, video in videos.items()}
         found: dict[str, str | Finding] = {}
         for image in images:
-            if isinstance(image, Finding):
+            if not isinstance(image, Image):
                 yield image
                 continue
             frame = self._frame_of(image)
             if isinstance(frame, Finding):
-                yield frame
+                yield Refused(image, frame)
                 continue
             name = found.get(frame.video)
             if name is None:
                 name = found[frame.video] = self._find(frame.video)
             if isinstance(name, Finding):
-                yield replace(name, where=image.file_name)
+                yield Refused(image, replace(name, where=image.file_name))
                 continue
-            if name not in videos:  # unreadable, which is told already
+            if name not in videos:
+                text = f"the video {name}, whose frame this is, cannot be read"
+                yield Refused(image, Finding.error("frame-without-video", image.file_name, text))
                 continue
             index = (frame.number - self._first_frame) * self._frame_step
             video = videos[name]
             if not 0 <= index < video.frames:
-                yield self._beyond(image, frame, index, video)
+                yield Refused(image, self._beyond(image, frame, index, video))
             elif labelled[name][index]:
                 text = f"frame {frame.number} of {name} has labels already; two labels for one frame"
-                yield Finding.error("frame-twice", image.file_name, text)
+                yield Refused(image._replace(size=video.size), Finding.error("frame-twice", image.file_name, text))
             else:
                 labelled[name][index] = 1
                 yield Image(frame_name(name, index, video.frames), image.source, frame, video.size, image.files)

@@ -301,7 +301,7 @@ def test_merged_adapters_are_sound(fixtures: Path, tmp_path: Path) -> None:
     assert [
         problem for problem in check_adapter(merged) if "adapters" not in problem and "conflicts" not in problem
     ] == []
-    with pytest.raises(labelferry.UsageError, match="no common task type"):
+    with pytest.raises(labelferry.UsageError, match="no task type can be made of all exports"):
         labelferry.convert(
             Merged([cls(fixtures / "yolo/pose"), get_adapter("csv")(fixtures / "csv/classes.csv")]), tmp_path
         )

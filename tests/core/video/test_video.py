@@ -21,8 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 import labelferry
-from labelferry.findings import Finding
-from labelferry.model import UNLABELLED, Image, VideoFrame
+from labelferry.model import UNLABELLED, Image, Refused, VideoFrame
 from labelferry.video import footage as footage_module
 from labelferry.video.footage import Footage, frame_name, frame_pattern
 from labelferry.video.frame_count import FrameCount
@@ -112,10 +111,10 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(footage_module, "count_frames", count)
         made = Footage(folder, pattern and frame_pattern(pattern), first, step)  # type: ignore[arg-type]
 
-        def run(*images: Any) -> tuple[dict[str, Any], list[Finding]]:
+        def run(*images: Any) -> tuple[dict[str, Any], list[Any]]:
             given = [Image(i, i) if isinstance(i, str) else Image("", f"{i[0]} {i[1]}", VideoFrame(*i)) for i in images]
             items = list(made.frames_of(given))
-            findings = [one for one in items if isinstance(one, Finding)]
+            findings = [one.finding for one in items if isinstance(one, Refused)]
             named = [one for one in items if isinstance(one, Image)]
             assert len({image.file_name for image in named}) == len(named) == made.count_frames()
             assert {image.size for image in named} <= {(64, 48)}
@@ -144,7 +143,7 @@ def test_each_frame_once_whatever_the_labels(tmp_path_factory: Any, data: Any, f
         patch.setattr(footage_module, "count_frames", lambda path: FrameCount(counts[Path(path).name], 64, 48))
         made = Footage(folder, None, 1, step)
     items = list(made.frames_of([Image("", label, VideoFrame(*label)) for label in labels]))
-    findings = [one for one in items if isinstance(one, Finding)]
+    findings = [one.finding for one in items if isinstance(one, Refused)]
     named = [one for one in items if isinstance(one, Image)]
     assert sorted(image.file_name for image in named) == sorted(
         frame_name(name, i, count) for name, count in counts.items() for i in range(count)
