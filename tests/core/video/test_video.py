@@ -210,6 +210,7 @@ def test_faults(footage: Any) -> None:
         ("frame-beyond-video", "a_10"),
         ("video-missing", "b_1"),
         ("frame-unnamed", "unnamed.png"),
+        ("frame-without-video", "broken_1"),
     ]
     assert "is --first-frame 1 meant?" in findings[1].message
     _, (finding,) = footage({"a.mp4": 10}, first=1).run(("a", 0))
