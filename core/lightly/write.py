@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -86,8 +87,7 @@ def write(prepared: Prepared, folder: str) -> tuple[Tally, list[Finding]]:
             tally.empty_images += not counts[b]
             tally.files.append((path, len(data)))
     written = batch.category_ids[~np.isin(batch.owners, unwritten)] if unwritten else batch.category_ids
-    values, numbers = np.unique(written, return_counts=True)
-    tally.objects = dict(zip(values.tolist(), numbers.tolist(), strict=True))
+    tally.objects = dict(Counter(written.tolist()))
     tally.found, tally.interpolated, tally.merged = prepared.found, prepared.interpolated, batch.merged
     return tally, in_order(findings)
 
@@ -103,11 +103,12 @@ def check_accounts(batch: Batch) -> Int64:
     Raises:
         Unaccounted: the numbers contradict each other.
     """
+    accounted = batch.counts - batch.interpolated
     lost = np.zeros(len(batch.names), np.int64)
     for finding in batch.findings:
         if finding.image >= 0:
             lost[finding.image] += finding.lost
-    accounted = batch.counts + lost - batch.interpolated
+    accounted += lost
     found = np.where(batch.found < 0, accounted, batch.found)
     if (found != accounted).any():
         b = int(np.flatnonzero(found != accounted)[0])

@@ -227,7 +227,7 @@ class TaskWriter:
     def _write(self, file_name: str, predictions: Any, columns: dict[str, Any], size: tuple[int, int] | None) -> None:
         if not self._files:
             raise UsageError("write within the block: with labelferry.open_task(...) as task")
-        tally = Tally()
+        tally = self._tally if self._is_owner() else Tally()
         try:
             name = image_name(file_name)
             annotations = annotations_of(predictions, columns, self._classes, size, self._aggregate, name)
@@ -241,7 +241,8 @@ class TaskWriter:
                 raise
             tally.add([Finding.error(error.code, error.where or file_name, error.message, lost=error.lost)])
             tally.found += error.lost
-        self._count(tally)
+        if tally is not self._tally:
+            self._count(tally)
 
     def _save(self, batch: Batch, tally: Tally) -> None:
         """Check and write a batch; with `on_error="fail"` the first error is raised before anything is written."""
@@ -259,12 +260,16 @@ class TaskWriter:
 
     def _count(self, tally: Tally, videos: int = 0) -> None:
         """Add to the counts; in another process than the one that gathers them, by a line in a file."""
-        if os.getpid() == self._owner and self._folder is not None:
+        if self._is_owner():
             self._tally.merge(tally)
             self._videos += videos
             return
         with open(self._counts(), "ab", buffering=0) as file:  # one write to the end of a file is not torn apart
             file.write(orjson.dumps([tally.to_json(), videos]) + b"\n")
+
+    def _is_owner(self) -> bool:
+        """Whether this is the process that began the block, and not one that it was sent to."""
+        return os.getpid() == self._owner and self._folder is not None
 
     def _gather(self) -> None:
         try:
