@@ -15,7 +15,7 @@ from tests.lightly_models import read_valid_task
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "labelferry.cli.app", *map(str, arguments)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "labelferry", *map(str, arguments)], capture_output=True, text=True, check=False
     )
 
 

@@ -76,7 +76,7 @@ def test_the_command_converts_what_was_detected(fixtures: Path, tmp_path: Path, 
     (found,) = detect(fixtures / path)
     command = [*found.command[1:], str(tmp_path / "out")]
     done = subprocess.run(
-        [sys.executable, "-m", "labelferry.cli.app", *command], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "labelferry", *command], capture_output=True, text=True, check=False
     )
     if done.returncode == 1:  # some fixtures have faults on purpose
         assert "cannot be read" in done.stderr
@@ -201,7 +201,7 @@ def test_a_probe_keeps_what_it_has_seen(tmp_path: Path) -> None:
 
 def test_the_command_line(fixtures: Path, tmp_path: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "labelferry.cli.app", "detect", *arguments]
+        command = [sys.executable, "-m", "labelferry", "detect", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     done = run(str(fixtures / "yolo/data.yaml"))

@@ -49,7 +49,7 @@ def exports(fixtures: Path, tmp_path: Path) -> Path:
 
 
 def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "labelferry.cli.app", "batch", *map(str, arguments)]
+    command = [sys.executable, "-m", "labelferry", "batch", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
