@@ -38,9 +38,10 @@ def batch(
     """Convert every export below a folder, or those that a plan names, into one datasource, a task each."""
     from labelferry.errors import UsageError
     from labelferry.run import batch as batches
+    from labelferry.run import plan as plans
 
     if schema:
-        print(json.dumps(batches.plan_schema(), indent=2))
+        print(json.dumps(plans.plan_schema(), indent=2))
         return
     if target is None:
         raise UsageError("name a folder of exports, or a plan")
@@ -48,11 +49,11 @@ def batch(
         raise UsageError(f"{target}: no such file or folder")
     doubtful: list[tuple[Path, str]] = []
     if target.is_dir():
-        plan, doubtful = batches.plan_folder(target, datasource)
+        plan, doubtful = plans.plan_folder(target, datasource)
     else:
-        plan = batches.read_plan(target)
+        plan = plans.read_plan(target)
     if init:
-        print(batches.plan_to_yaml(plan, doubtful), end="")
+        print(plans.plan_to_yaml(plan, doubtful), end="")
         return
     place = datasource or (Path(plan.datasource) if plan.datasource else None)
     for where, text in doubtful:

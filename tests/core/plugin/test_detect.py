@@ -75,9 +75,7 @@ def test_every_format_is_detected_somewhere() -> None:
 def test_the_command_converts_what_was_detected(fixtures: Path, tmp_path: Path, path: str) -> None:
     (found,) = detect(fixtures / path)
     command = [*found.command[1:], str(tmp_path / "out")]
-    done = subprocess.run(
-        [sys.executable, "-m", "labelferry", *command], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "labelferry", *command], capture_output=True, text=True, check=False)
     if done.returncode == 1:  # some fixtures have faults on purpose
         assert "cannot be read" in done.stderr
         return

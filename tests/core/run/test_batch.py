@@ -18,7 +18,8 @@ import labelferry
 from labelferry.plugin.merge import Merged
 from labelferry.plugin.registry import get_adapter
 from labelferry.run import batch
-from labelferry.run.batch import Job, Outcome, Plan, plan_folder, plan_schema, plan_to_yaml, read_plan
+from labelferry.run.batch import Outcome
+from labelferry.run.plan import Job, Plan, plan_folder, plan_schema, plan_to_yaml, read_plan
 from labelferry.testing import check_adapter
 from tests.conftest import ROOT
 from tests.lightly_models import read_valid_task
