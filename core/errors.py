@@ -1,5 +1,7 @@
 """The errors that labelferry raises on purpose: everything else is a defect."""
 
+from collections.abc import Iterable
+
 
 class LabelferryError(Exception):
     """Base of all of labelferry's own errors."""
@@ -21,3 +23,11 @@ class ExportError(LabelferryError):
 
 class UsageError(LabelferryError):
     """The command or the call is at fault: an unknown class, a task that the export does not hold."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: a question that suggests the most similar known one, if any is."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), 1, 0.4)
+    return f". Did you mean {near[0]!r}?" if near else ""

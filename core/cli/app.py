@@ -8,10 +8,34 @@ from typing import Annotated
 import typer
 
 from labelferry.cli.batch import batch
-from labelferry.cli.convert import format_named, with_format_options
+from labelferry.cli.convert import convert_command
 from labelferry.cli.detect import detect
 from labelferry.cli.formats import formats
 from labelferry.cli.report import fail
+
+
+def main() -> None:
+    """The console script: runs the command of `sys.argv`, and exits."""
+    from labelferry.errors import LabelferryError, UsageError
+
+    try:
+        _app(sys.argv[1:])()
+    except LabelferryError as error:
+        fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except BrokenPipeError:  # the reader of our output, as `head`, has gone
+        sys.stderr.close()
+        raise SystemExit(1) from None
+
+
+def _app(arguments: list[str]) -> typer.Typer:
+    """The app for these arguments, on which the options of `convert` depend."""
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+    app.callback()(_labelferry)
+    app.command("convert", no_args_is_help=True)(convert_command(arguments if arguments[:1] == ["convert"] else []))
+    app.command("batch", no_args_is_help=True)(batch)
+    app.command("detect", no_args_is_help=True)(detect)
+    app.command("formats")(formats)
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -28,24 +52,3 @@ def _labelferry(
     ] = False,
 ) -> None:
     """Carry labels and predictions from any computer-vision export into a Lightly datasource."""
-
-
-def main() -> None:
-    """The console script."""
-    from labelferry.errors import LabelferryError, UsageError
-
-    arguments = sys.argv[1:]
-    try:
-        name = format_named(arguments) if arguments[:1] == ["convert"] else None
-        app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-        app.callback()(_labelferry)
-        app.command("convert", no_args_is_help=True)(with_format_options(name))
-        app.command("batch", no_args_is_help=True)(batch)
-        app.command("detect", no_args_is_help=True)(detect)
-        app.command("formats")(formats)
-        app()
-    except LabelferryError as error:
-        fail(str(error), 2 if isinstance(error, UsageError) else 1)
-    except BrokenPipeError:  # the reader of our output, as `head`, has gone
-        sys.stderr.close()
-        raise SystemExit(1) from None

@@ -13,17 +13,17 @@ import traceback
 import uuid
 from array import array
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from labelferry.errors import ExportError, LabelferryError, UsageError
+from labelferry.errors import ExportError, LabelferryError, UsageError, did_you_mean
 from labelferry.findings import Finding
 from labelferry.lightly import storage
 from labelferry.lightly.categories import plan_categories
@@ -34,6 +34,7 @@ from labelferry.model import UNLABELLED, Annotations, File, Image
 from labelferry.plugin.adapter import Adapter, make_adapter
 from labelferry.plugin.registry import get_adapter, short_name
 from labelferry.report import ConversionError, FindingSummary, Report, Tally
+from labelferry.run.options import OPTION_NAMES, Options, shows_options
 from labelferry.task_type import TaskType, obtainable
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ JOURNAL_AFTER = 1.0
 _NOTHING = Annotations.empty()
 
 Progress: TypeAlias = Callable[[int, "int | None", str], None]
-"""Is told how many are done so far, how many there are, if known, and of what: `videos` while their frames are counted,
-then `images` or `frames`."""
+"""Called with (done, total, unit): how many are done, how many there are (None if not known), and of what: `videos`
+while their frames are counted, then `images` or `frames`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,26 +127,11 @@ def chunk_digest(images: list[Image]) -> str:
     return digest.hexdigest()
 
 
+@shows_options
 def convert(
     source: str | Path | Adapter | LabelformatInput,
     datasource: str | Path,
     *,
-    format: str | None = None,
-    task: TaskType | str | None = None,
-    task_name: str | None = None,
-    classes: Iterable[str] | Mapping[str, str] | None = None,
-    keep_category_ids: bool = False,
-    image_prefix: str = "",
-    videos: str | Path | None = None,
-    frames: str | None = None,
-    first_frame: int | None = None,
-    frame_step: int = 1,
-    as_: Literal["images", "frames"] | None = None,
-    score: float = 1.0,
-    on_error: Literal["fail", "skip"] = "fail",
-    strict: bool = False,
-    overwrite: bool = False,
-    workers: int | None = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -154,98 +140,79 @@ def convert(
 
     Args:
         source: path of the export; or an adapter, or an input of labelformat.
-        datasource: folder that holds, or is to hold, `.lightly`.
-        format: the input format's name, as `labelferry formats` lists them; `auto` detects it; not needed with an
-            adapter.
-        task: the task type; by default the richest that the export holds.
-        task_name: the task's name; by default made of the format and the task type.
-        classes: names of the classes to keep, or new name by old name: equal new names merge.
-        keep_category_ids: keep the source's category ids; by default they become 0..N-1 in the same order.
-        image_prefix: put before every image's path, for a datasource whose root lies above the export's images.
-        videos: folder of the videos whose frames the labels are for, which is the input datasource's root; or a
-            single video. Every frame of every video gets a file.
-        frames: how image names name frames, for frames that were extracted to images: `{video}_{frame}`, or a
-            regular expression with these groups, that matches the whole name without its extension.
-        first_frame: number of a video's first frame, 0 or 1; by default what the format says, 0 with `frames`.
-        frame_step: how many frames there are from one number to the next.
-        as_: `frames`, which needs `videos` and is the default with it, or `images`.
-        score: the score of labels that have none, in [0, 1].
-        on_error: `fail` reads everything and publishes nothing if there is an error; `skip` publishes the rest.
-        strict: treat repairs as errors.
-        overwrite: replace a task of this name.
-        workers: processes to use; 1 works in this one, None decides by the work there is. Worker processes import
-            the calling script, which therefore needs `if __name__ == "__main__":`.
-        executor: any `concurrent.futures.Executor` to use instead.
-        progress: called with how many are done, how many there are, if known, and of what: `videos` while their
-            frames are counted, then `images` or `frames`.
+        datasource: folder that holds `.lightly`, or will hold it.
+        {options}
+        executor: any `concurrent.futures.Executor` to use in place of `workers`.
+        progress: called with (done, total, unit): how many are done, how many there are (None if not known), and of
+            what: `videos` while their frames are counted, then `images` or `frames`.
         options: the format's own options.
 
     Raises:
         ConversionError: the export has errors; nothing was published.
         ExportError: the export as a whole cannot be read.
-        UsageError: the arguments are at fault.
+        UsageError: the arguments are wrong.
     """
     started = time.monotonic()
+    given, options = Options.take(options)
     if not isinstance(source, str | os.PathLike | Adapter):
         from labelferry.converters.labelformat import Labelformat
 
         source = Labelformat.of(source)
-        format = format or "labelformat"
+        given = replace(given, format=given.format or "labelformat")
     if isinstance(source, Adapter):
         if options:
-            raise UsageError(f"{', '.join(options)}: an adapter takes its options when it is made")
+            hint = did_you_mean(next(iter(options)), OPTION_NAMES)
+            raise UsageError(f"{', '.join(options)}: an adapter takes its options when it is made{hint}")
         adapter = source
-        name = format or type(adapter).__module__.rpartition(".")[2]
+        name = given.format or type(adapter).__module__.rpartition(".")[2]
     else:
-        if format is None:
+        if given.format is None:
             raise UsageError("say which format the export has: format=...")
-        name = format
+        name = given.format
         if name == "auto":
             from labelferry.plugin.detect import detect_one
 
-            name, match = detect_one(source, settled=bool(options or task))
+            name, match = detect_one(source, settled=bool(options or given.task))
             source, options = match.source, {**match.options, **options}
-        adapter = make_adapter(get_adapter(name), source, options)
-    if not 0 <= score <= 1:
-        raise UsageError(f"the score {score} is not in [0, 1]")
-    if on_error not in ("fail", "skip"):
-        raise UsageError(f"on_error is 'fail' or 'skip', not {on_error!r}")
-    if strict and on_error == "skip":
-        raise UsageError("strict makes every repair an error, and on_error='skip' would then publish all the same")
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers is at least 1, not {workers}")
+        adapter = make_adapter(get_adapter(name), source, options, OPTION_NAMES)
     folder = storage.local_folder(datasource)
-    adapter.as_frames = _as_frames(as_, videos, frames, first_frame, frame_step)
+    adapter.as_frames = given.as_frames
     footage: Footage | None = None
     pattern: re.Pattern[str] | None = None
-    if frames is not None:
+    if given.frames is not None:
         from labelferry.video.footage import frame_pattern
 
-        pattern = frame_pattern(frames)
+        pattern = frame_pattern(given.frames)
 
-    wanted = _choose_task(adapter, None if task is None else TaskType.of(task))
-    task_name = f"{short_name(name)}_{wanted}" if task_name is None else task_name
-    kept = classes if classes is None or isinstance(classes, Mapping) else {name: name for name in classes}
-    plan = plan_categories(list(adapter.get_categories()), kept, keep_category_ids)
-    target = Target(wanted, plan, score, adapter.has_sizes)
-    fingerprint = _fingerprint(version("labelferry"), adapter, target, image_prefix)
+    wanted = _choose_task(adapter, given.task_type())
+    task_name = f"{short_name(name)}_{wanted}" if given.task_name is None else given.task_name
+    plan = plan_categories(list(adapter.get_categories()), given.new_names(), given.keep_category_ids)
+    target = Target(wanted, plan, given.score, adapter.has_sizes)
+    fingerprint = _fingerprint(version("labelferry"), adapter, target, given.image_prefix)
+    workers = given.workers
     if fingerprint is None and workers != 1:
         if workers is not None:
             raise UsageError("the adapter cannot be sent to worker processes: define its class at the top of a module")
         workers = 1
 
-    with TaskFolder(folder, task_name, fingerprint or uuid.uuid4().hex[:16], overwrite) as task_folder:
+    with TaskFolder(folder, task_name, fingerprint or uuid.uuid4().hex[:16], given.overwrite) as task_folder:
         try:
-            if videos is not None:  # which takes a while: not before the task is known to be free
+            if given.videos is not None:  # which takes a while: not before the task is known to be free
                 from labelferry.video.footage import Footage
 
-                first = (adapter.first_frame if pattern is None else 0) if first_frame is None else first_frame
-                footage = Footage(Path(videos).expanduser(), pattern, first, frame_step, progress)
+                first = given.first_frame
+                if first is None:
+                    first = adapter.first_frame if pattern is None else 0
+                footage = Footage(Path(given.videos).expanduser(), pattern, first, given.frame_step, progress)
             job = ChunkJob(adapter, target, str(task_folder.files))
             os.makedirs(task_folder.files, exist_ok=True)
             journal_after = JOURNAL_AFTER if fingerprint else math.inf
-            tally, resumed = _run(job, task_folder, footage, image_prefix, workers, executor, progress, journal_after)
-            failed = (on_error == "fail" and tally.count("error") > 0) or (strict and tally.count("repair") > 0)
+            tally, resumed = _run(
+                job, task_folder, footage, given.image_prefix, workers, executor, progress, journal_after
+            )
+            failed = (given.on_error == "fail" and tally.count("error") > 0) or (
+                given.strict and tally.count("repair") > 0
+            )
             if not failed:
                 task_folder.commit(encode_schema(wanted, plan.categories))
         except LabelferryError:
@@ -264,7 +231,7 @@ def convert(
         videos=0 if footage is None else len(footage.videos),
         published=not failed,
         resumed_images=resumed,
-        strict=strict,
+        strict=given.strict,
         seconds=time.monotonic() - started,
     )
     if failed:
@@ -309,25 +276,6 @@ def make_report(
         notes=summaries("note"),
         seconds=round(seconds, 3),
     )
-
-
-def _as_frames(
-    as_: str | None, videos: str | Path | None, frames: str | None, first_frame: int | None, frame_step: int
-) -> bool:
-    """Whether the images are frames of videos."""
-    if as_ not in (None, "images", "frames"):
-        raise UsageError(f"--as is 'images' or 'frames', not {as_!r}")
-    if videos is None and as_ == "frames":
-        raise UsageError("--as frames: name the folder of the videos with --videos, as their frames have to be counted")
-    if videos is not None and as_ == "images":
-        raise UsageError("--as images and --videos exclude each other: with --videos the images are frames")
-    if videos is None and (frames is not None or first_frame is not None or frame_step != 1):
-        raise UsageError("--frames, --first-frame and --frame-step need --videos, the folder of the videos")
-    if first_frame not in (None, 0, 1):
-        raise UsageError(f"--first-frame is 0 or 1, not {first_frame}")
-    if frame_step < 1:
-        raise UsageError(f"--frame-step is at least 1, not {frame_step}")
-    return videos is not None
 
 
 def _fingerprint(*parts: Any) -> str | None:
