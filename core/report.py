@@ -1,4 +1,4 @@
-"""What a run says of itself: counts, findings with their first examples, and the result."""
+"""The report of a run: counts, findings with their first examples, and the result."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from labelferry.findings import Finding
+from labelferry.errors import LabelferryError
+from labelferry.findings import Finding, Kind
 
 EXAMPLES = 100
-"""Findings of one code that a report shows; the count goes on."""
+"""Findings of one code that a report shows; all are counted."""
 
 
 @dataclass(slots=True)
@@ -29,13 +30,15 @@ class Tally:
     findings: dict[tuple[str, str], tuple[int, list[tuple[str, str]]]] = field(default_factory=dict)
 
     def add(self, findings: Iterable[Finding]) -> None:
+        """Count findings; those with a message become examples."""
         for finding in findings:
             count, examples = self.findings.get((finding.kind, finding.code), (0, []))
-            if len(examples) < EXAMPLES:
+            if finding.message and len(examples) < EXAMPLES:
                 examples.append((finding.where, finding.message))
             self.findings[finding.kind, finding.code] = count + finding.count, examples
 
     def merge(self, other: Tally) -> None:
+        """Add another tally."""
         self.images += other.images
         self.empty_images += other.empty_images
         for category_id, count in other.objects.items():
@@ -51,9 +54,14 @@ class Tally:
         for category_id, count in other.objects.items():
             self.objects[category_id] -= count
 
-    def count(self, kind: str) -> int:
-        """How many findings of one kind there are."""
-        return sum(count for (of, _), (count, _) in self.findings.items() if of == kind)
+    def count(self, *kinds: Kind) -> int:
+        """How many findings of these kinds there are."""
+        return sum(count for (kind, _), (count, _) in self.findings.items() if kind in kinds)
+
+    def summaries(self, kind: Kind) -> list[FindingSummary]:
+        """The findings of one kind, by count in descending order, then by code."""
+        found = [FindingSummary(of, code, *value) for (of, code), value in self.findings.items() if of == kind]
+        return sorted(found, key=lambda summary: (-summary.count, summary.code))
 
     def to_json(self) -> list[Any]:
         """Plain values for the journal; `from_json` reads them."""
@@ -83,13 +91,13 @@ class FindingSummary:
     """All findings of one code.
 
     Attributes:
-        kind: `error`, `repair` or `note`.
-        code: what they are.
+        kind: `error`, `repair`, `warning` or `note`.
+        code: names what was found.
         count: how many objects, lines or images they concern.
-        examples: the first of them: where, and what was found.
+        examples: the first of them that have a message: place and message.
     """
 
-    kind: str
+    kind: Kind
     code: str
     count: int
     examples: list[tuple[str, str]]
@@ -99,22 +107,26 @@ class FindingSummary:
 class Report:
     """What a conversion did.
 
+    Lists of findings are sorted by count in descending order, then by code.
+
     Attributes:
         format: name of the input format.
         source: the export.
         datasource: folder that holds `.lightly`.
         task_name: the task's name.
         task_type: its type.
-        published: whether the task is in the datasource now; False if errors forbade it.
-        videos: whose frames the images are; 0 if they are images.
+        published: whether the task is in the datasource now; False if there are errors that prevent it.
+        videos: number of videos whose frames the images are; 0 if they are not frames.
         images: prediction files of this task.
         empty_images: those of them without objects.
-        resumed_images: those of them that an earlier, interrupted run had written.
+        resumed_images: those of them that an earlier, interrupted run has written.
         objects: objects in them, by class name, in the order of the schema.
-        errors: what could not be read; with `on_error="skip"` it is missing from the task.
+        errors: what could not be read; with `on_error="skip"` it is missing from the task. With `strict`, followed by
+            the repairs, and these by the warnings.
         repairs: what was changed to meet Lightly's rules.
-        notes: what was left out because it was asked for.
-        seconds: how long it took.
+        warnings: what was written as it stands, but is probably not what was meant.
+        notes: what was left out on request, or not read.
+        seconds: duration of the run.
     """
 
     format: str
@@ -130,6 +142,7 @@ class Report:
     objects: dict[str, int]
     errors: list[FindingSummary]
     repairs: list[FindingSummary]
+    warnings: list[FindingSummary]
     notes: list[FindingSummary]
     seconds: float
 
@@ -138,11 +151,15 @@ class Report:
         return asdict(self)
 
 
-class ConversionError(Exception):
+class ConversionError(LabelferryError):
     """The export has errors, so nothing was published; `report` lists them all."""
 
     def __init__(self, report: Report) -> None:
         count = sum(finding.count for finding in report.errors)
-        first = report.errors[0].examples[0]
-        super().__init__(f"{count} error(s), nothing was published; the first: {first[0]}: {first[1]}")
+        examples = [": ".join(filter(None, example)) for finding in report.errors for example in finding.examples]
+        first = f"; the first: {examples[0]}" if examples else ""
+        super().__init__(f"{count} error(s), nothing was published{first}")
         self.report = report
+
+    def __reduce__(self) -> tuple[type[ConversionError], tuple[Report]]:  # for process pools
+        return ConversionError, (self.report,)

@@ -11,7 +11,7 @@ from labelferry.cli.batch import batch
 from labelferry.cli.convert import convert_command
 from labelferry.cli.detect import detect
 from labelferry.cli.formats import formats
-from labelferry.cli.report import fail
+from labelferry.cli.report import print_error
 
 
 def main() -> None:
@@ -21,7 +21,8 @@ def main() -> None:
     try:
         _app(sys.argv[1:])()
     except LabelferryError as error:
-        fail(str(error), 2 if isinstance(error, UsageError) else 1)
+        print_error(str(error))
+        raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
     except BrokenPipeError:  # the reader of our output, as `head`, has gone
         sys.stderr.close()
         raise SystemExit(1) from None

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from labelferry.cli.progress import BatchProgress
+from labelferry.cli.report import print_error, print_outcomes
 
 
 def batch(
@@ -37,61 +38,36 @@ def batch(
 ) -> None:
     """Convert every export below a folder, or those that a plan names, into one datasource, a task each."""
     from labelferry.errors import UsageError
-    from labelferry.run import batch as batches
-    from labelferry.run import plan as plans
+    from labelferry.run.batch import describe_plan, run_plan
+    from labelferry.run.plan import load_plan, plan_schema, plan_to_yaml
 
     if schema:
-        print(json.dumps(plans.plan_schema(), indent=2))
+        print(json.dumps(plan_schema(), indent=2))
         return
     if target is None:
         raise UsageError("name a folder of exports, or a plan")
-    if not target.exists():
-        raise UsageError(f"{target}: no such file or folder")
-    doubtful: list[tuple[Path, str]] = []
-    if target.is_dir():
-        plan, doubtful = plans.plan_folder(target, datasource)
-    else:
-        plan = plans.read_plan(target)
+    plan = load_plan(target, datasource)
     if init:
-        print(plans.plan_to_yaml(plan, doubtful), end="")
+        print(plan_to_yaml(plan), end="")
         return
-    place = datasource or (Path(plan.datasource) if plan.datasource else None)
-    for where, text in doubtful:
-        print(f"{where}: not converted; say in a plan (--init) which of these is meant\n{text}", file=sys.stderr)
+    for place, question in plan.unclear:
+        print(f"{place}: not converted; {question}", file=sys.stderr)
     if dry_run:
-        for line in batches.describe_plan(plan, place):
+        for line in describe_plan(plan, datasource):
             print(line)
         return
-    if place is None:
-        raise UsageError("name the datasource: labelferry batch TARGET DATASOURCE")
-    if not plan.jobs:
-        raise UsageError(f"{target}: no export that any format recognises")
+    outcomes = []
     with BatchProgress(quiet, [job.name for job in plan.jobs]) as progress:
-        outcomes = batches.run(
-            plan, place, workers=workers, overwrite=overwrite, progress=progress, finished=progress.finished
-        )
+        for outcome in run_plan(plan, datasource, workers=workers, overwrite=overwrite, progress=progress):
+            progress.finished(outcome)
+            outcomes.append(outcome)
     if report is not None:
         content = json.dumps([outcome.to_dict() for outcome in outcomes], indent=2, ensure_ascii=False)
         report.write_text(content + "\n", encoding="utf-8")
     if not quiet:
-        print(f"{'status':<10} {'task':<36} {'images':>10} {'objects':>10} {'repairs':>8} {'errors':>7} {'seconds':>8}")
-    for outcome in outcomes:
-        counts = ["", "", "", "", ""]
-        if (of := outcome.report) is not None:
-            found = [sum(finding.count for finding in kind) for kind in (of.repairs, of.errors)]
-            counts = [
-                f"{of.images:,}",
-                f"{sum(of.objects.values()):,}",
-                f"{found[0]:,}",
-                f"{found[1]:,}",
-                f"{of.seconds:.1f}",
-            ]
-        if not quiet:
-            images, objects, repairs, errors, seconds = counts
-            line = f"{outcome.status:<10} {outcome.task_name:<36} {images:>10} {objects:>10} {repairs:>8} {errors:>7}"
-            print(f"{line} {seconds:>8}")
+        print_outcomes(outcomes)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     for outcome in failed:
-        print(f"labelferry: {outcome.task_name}: {outcome.error}", file=sys.stderr)
-    if failed or doubtful:
+        print_error(f"{outcome.task_name}: {outcome.error}")
+    if failed or plan.unclear:
         raise SystemExit(1)

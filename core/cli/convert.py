@@ -22,7 +22,10 @@ _TYPES: dict[str, Any] = {"format": str, "task": TaskType | None, "classes": str
 _DEFAULTS = {"format": inspect.Parameter.empty, "workers": None}
 """Defaults on the command line, where they differ from those in Python."""
 
-_HELP = {"workers": "Processes to use; by default as many as the work is worth."}
+_HELP = {
+    "classes": "Classes to keep: 'person,car'; or to rename and merge: 'car=vehicle,truck=vehicle'.",
+    "workers": "Processes to use; by default as many as the work is worth.",
+}
 """Help texts on the command line, where they differ from those in Python."""
 
 

@@ -8,20 +8,19 @@ from typing import Annotated
 
 import typer
 
-from labelferry.cli.report import fail
-
 
 def detect(
     path: Annotated[Path, typer.Argument(help="The export: a file or a folder.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Tell which format an export has, and the command that converts it, by a look at a sample."""
-    from labelferry.plugin.detect import detect as look
+    """Detect the format of an export from a sample of it, and print the command that converts it."""
+    from labelferry.errors import LabelferryError
+    from labelferry.plugin import detect as detection
 
-    found = look(path)
+    found = detection.detect(path)
     if as_json:
-        print(json.dumps([detection.to_dict() for detection in found], indent=2, ensure_ascii=False))
+        print(json.dumps([one.to_dict() for one in found], indent=2, ensure_ascii=False))
     elif found:
-        print("\n".join(detection.describe() for detection in found))
+        print("\n".join(one.describe() for one in found))
     else:
-        fail(f"{path}: no format recognises it; 'labelferry formats' lists those that are known", 1)
+        raise LabelferryError(f"{path}: no format recognises it; 'labelferry formats' lists the known ones")

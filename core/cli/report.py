@@ -4,50 +4,94 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from labelferry.report import FindingSummary, Report
+    from labelferry.run.batch import Outcome
 
-SHOWN = 5
-"""Examples of one kind of finding that the summary shows; `--report` has more."""
+EXAMPLES = 5
+"""Examples of one code that the summary shows; `--report` has more."""
+
+CLASSES = 8
+"""Classes that the summary shows, those with the most objects."""
+
+_TITLES = {
+    "error": "left out, as it cannot be read",
+    "repair": "repaired",
+    "warning": "written, but should be checked",
+    "note": "left out as asked",
+}
+_TITLES_OF_ERRORS = {"error": "cannot be read", "repair": "must be repaired", "warning": "should be checked"}
 
 
-def print_report(report: Report, quiet: bool, to: Any) -> None:
-    if report.published and not quiet:
-        place = Path(report.datasource, ".lightly", "predictions", report.task_name)
-        print(f"{report.task_type} task {report.task_name!r}, in {report.seconds:.1f} s: {place}", file=to)
-        empty = f", {report.empty_images:,} of them without objects" if report.empty_images else ""
-        resumed = f", {report.resumed_images:,} of them by an interrupted run" if report.resumed_images else ""
-        what = f"frames of {report.videos:,} video{'s' * (report.videos > 1)}" if report.videos else "images"
-        print(f"  {report.images:,} {what}{empty}{resumed}", file=to)
-        objects = sorted(report.objects.items(), key=lambda item: -item[1])
-        shown = ", ".join(f"{name} {count:,}" for name, count in objects[:8])
-        more = f", and {len(objects) - 8} more" if len(objects) > 8 else ""
-        print(f"  {sum(report.objects.values()):,} objects of {len(objects)} classes: {shown}{more}", file=to)
+def print_report(report: Report, quiet: bool, to: TextIO) -> None:
+    """Print the summary of a conversion.
+
+    Args:
+        report: of the conversion.
+        quiet: print errors only.
+        to: where to print; errors that prevented the publication go to stderr.
+    """
     if not quiet:
-        _print_findings("repaired", report.repairs, to)
-        _print_findings("left out as asked", report.notes, to)
+        if report.published:
+            _print_result(report, to)
+        _print_findings([*report.repairs, *report.warnings, *report.notes], _TITLES, to)
     if report.published:
-        if not quiet or report.errors:
-            _print_findings("left out, as it cannot be read", report.errors, to)
+        _print_findings(report.errors, _TITLES, to)
         return
-    _print_findings("cannot be read", report.errors, sys.stderr)
+    _print_findings(report.errors, _TITLES_OF_ERRORS, sys.stderr)
     total = sum(finding.count for finding in report.errors)
-    strict = any(finding.kind == "repair" for finding in report.errors)
-    advice = "--strict makes repairs errors." if strict else "Mend the export, or leave these out with --on-error skip."
-    print(f"labelferry: {total:,} error(s), nothing was published. {advice}", file=sys.stderr)
+    strict = any(finding.kind != "error" for finding in report.errors)
+    advice = (
+        "--strict counts repairs and warnings as errors."
+        if strict
+        else "Fix the export, or leave these out with --on-error skip."
+    )
+    print_error(f"{total:,} error(s), nothing was published. {advice}")
 
 
-def _print_findings(title: str, findings: list[FindingSummary], to: Any) -> None:
-    for finding in findings:
-        print(f"  {finding.count:,} {title}: {finding.code}", file=to)
-        for where, message in finding.examples[:SHOWN]:
-            print(f"      {where}: {message}" if where else f"      {message}", file=to)
-        if len(finding.examples) > SHOWN:
-            print("      ... (--report FILE lists more)", file=to)
+def print_outcomes(outcomes: list[Outcome]) -> None:
+    """Print a table of the jobs of a batch."""
+    rows: list[tuple[str, ...]] = [("status", "task", "images", "objects", "repairs", "warnings", "errors", "seconds")]
+    for outcome in outcomes:
+        counts = [""] * 6
+        if (report := outcome.report) is not None:
+            found = (
+                sum(finding.count for finding in kind) for kind in (report.repairs, report.warnings, report.errors)
+            )
+            counts = [f"{number:,}" for number in (report.images, sum(report.objects.values()), *found)]
+            counts.append(f"{report.seconds:.1f}")
+        rows.append((outcome.status, outcome.task_name, *counts))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for status, task, *numbers in rows:
+        cells = [status.ljust(widths[0]), task.ljust(widths[1])]
+        cells += [number.rjust(width) for number, width in zip(numbers, widths[2:], strict=True)]
+        print(" ".join(cells).rstrip())
 
 
-def fail(message: str, code: int) -> NoReturn:
+def print_error(message: str) -> None:
+    """Print an error to stderr, under labelferry's name."""
     print(f"labelferry: {message}", file=sys.stderr)
-    raise SystemExit(code)
+
+
+def _print_result(report: Report, to: TextIO) -> None:
+    place = Path(report.datasource, ".lightly", "predictions", report.task_name)
+    print(f"{report.task_type} task {report.task_name!r}, in {report.seconds:.1f} s: {place}", file=to)
+    empty = f", {report.empty_images:,} of them without objects" if report.empty_images else ""
+    resumed = f", {report.resumed_images:,} of them by an interrupted run" if report.resumed_images else ""
+    what = f"frames of {report.videos:,} video{'s' * (report.videos > 1)}" if report.videos else "images"
+    print(f"  {report.images:,} {what}{empty}{resumed}", file=to)
+    objects = sorted(report.objects.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} {count:,}" for name, count in objects[:CLASSES])
+    more = f", and {len(objects) - CLASSES} more" if len(objects) > CLASSES else ""
+    print(f"  {sum(report.objects.values()):,} objects of {len(objects)} classes: {shown}{more}", file=to)
+
+
+def _print_findings(findings: list[FindingSummary], titles: dict[str, str], to: TextIO) -> None:
+    for finding in findings:
+        print(f"  {finding.count:,} {titles[finding.kind]}: {finding.code}", file=to)
+        for where, message in finding.examples[:EXAMPLES]:
+            print(f"      {where}: {message}" if where else f"      {message}", file=to)
+        if len(finding.examples) > EXAMPLES:
+            print("      ... (--report FILE lists more)", file=to)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -25,19 +27,21 @@ from labelferry.plugin.merge import merged
 from labelferry.plugin.registry import get_adapter
 from labelferry.reading.images import find_files
 from labelferry.report import ConversionError, Report
+from labelferry.run.options import Options
 from labelferry.run.pipeline import convert
-from labelferry.run.plan import Job, Plan
+from labelferry.run.plan import Job, Plan, load_plan
 from labelferry.run.workers import KILLED, worker_pool
 
 
-class Outcome(msgspec.Struct):
-    """What became of a job.
+@dataclass(slots=True)
+class Outcome:
+    """The result of a job of a batch.
 
     Attributes:
         task_name: the task's name.
-        status: `done`, `unchanged` (it was done by an earlier run), or `failed`.
+        status: `done`, `unchanged` (an earlier run has done it), or `failed`.
         error: why it failed.
-        report: of its conversion, if there was one.
+        report: of the conversion, if it took place.
     """
 
     task_name: str
@@ -47,63 +51,93 @@ class Outcome(msgspec.Struct):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        report = None if self.report is None else self.report.to_dict()
-        return {"task_name": self.task_name, "status": self.status, "error": self.error, "report": report}
+        return asdict(self)
 
 
 JobProgress = Callable[[str, int, "int | None", str], None]
-"""Is told the task's name, then as `labelferry.run.pipeline.Progress`."""
+"""Called with the task's name, and then as `labelferry.run.pipeline.Progress`."""
 
 
-def run(
-    plan: Plan,
-    datasource: Path,
+def batch(
+    plan: str | Path | Plan,
+    datasource: str | Path | None = None,
     *,
     workers: int | None = None,
     overwrite: bool = False,
     progress: JobProgress | None = None,
-    finished: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Run all jobs of a plan, each for itself: one that fails stops no other and publishes nothing.
+    """Convert many exports into one datasource, a task for each.
 
-    A job whose task is there, made by an earlier run of the same job, and whose export has not changed since, is not
-    run.
+    A job that fails publishes nothing, and the others run nevertheless. A job whose task an earlier run has made, and
+    whose export has not changed since, is not run again. Worker processes import the calling script, which therefore
+    needs `if __name__ == "__main__":`, unless `workers` is 1.
+
+    Args:
+        plan: a folder of exports; or a plan: a .yaml, .toml or .json file.
+        datasource: folder that holds `.lightly`, or will hold it; by default the plan's.
+        workers: processes for all jobs together; by default one per processor.
+        overwrite: replace tasks that were not made by an earlier run.
+        progress: called with (task name, done, total, unit): how many of a job are done, how many there are (None if
+            not known), and of what: `videos` while their frames are counted, then `images` or `frames`.
+
+    Returns:
+        The result of each job, in the order of the plan; then a failed one for each place below the folder where the
+        format of the export is unclear, with the possible formats as its error.
+
+    Raises:
+        ExportError: the plan cannot be read.
+        UsageError: the arguments are wrong, or there is nothing to convert.
+    """
+    if not isinstance(plan, Plan):
+        plan = load_plan(Path(plan), None if datasource is None else Path(datasource))
+    outcomes = list(run_plan(plan, datasource, workers=workers, overwrite=overwrite, progress=progress))
+    return outcomes + [Outcome(place.name, "failed", f"{place}: {question}") for place, question in plan.unclear]
+
+
+def run_plan(
+    plan: Plan,
+    datasource: str | Path | None = None,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: JobProgress | None = None,
+) -> Iterator[Outcome]:
+    """Run the jobs of a plan one after the other; yields the result of each as soon as it has ended.
 
     Args:
         plan: the jobs.
-        datasource: folder that holds, or is to hold, `.lightly`.
-        workers: processes for all jobs together; by default as many as there are processors.
-        overwrite: replace tasks that were not made by an earlier run.
-        progress: is told how far a job is.
-        finished: is told of each job that has ended.
+        datasource: as for `batch`, and so are the others.
     """
-    folder = storage.local_folder(datasource)
-    count = workers or os.cpu_count() or 1
-    outcomes: list[Outcome] = []
-    _check_names(plan)
-    for job in plan.jobs:  # adapters in files are to be known when the pool starts
+    place = datasource or plan.datasource
+    if place is None:
+        raise UsageError("name the datasource: the plan does not name one")
+    if not plan.jobs:
+        raise UsageError("nothing to convert: the plan has no jobs, or no format recognises an export in the folder")
+    names = [job.name for job in plan.jobs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"two jobs make the task {twice[0]!r}: give one another task_name")
+    folder = storage.local_folder(place)
+    count = Options(workers=workers).workers or os.cpu_count() or 1
+    for job in plan.jobs:  # adapters in files must be known when the pool starts
         with suppress(UsageError):
             get_adapter(job.format)
     with ExitStack() as stack:
         pool: Executor | None = None
-        for job in plan.jobs:
-            name = job.name
+        for job, name in zip(plan.jobs, names, strict=True):
             signature = _signature(job)
             if is_unchanged(folder, name, signature):
-                outcome = Outcome(name, "unchanged")
-            else:
-                if pool is None and count > 1:
-                    pool = stack.enter_context(worker_pool(count, "labelferry.run.pipeline"))
-                outcome = _run_job(job, name, folder, pool, overwrite or origin_path(folder, name).exists(), progress)
-                if outcome.status == "done":
-                    origin_path(folder, name).parent.mkdir(parents=True, exist_ok=True)
-                    origin_path(folder, name).write_bytes(orjson.dumps({"signature": signature}))
-                if outcome.error == KILLED:
-                    pool = None
-            outcomes.append(outcome)
-            if finished:
-                finished(outcome)
-    return outcomes
+                yield Outcome(name, "unchanged")
+                continue
+            if pool is None and count > 1:
+                pool = stack.enter_context(worker_pool(count, "labelferry.run.pipeline"))
+            origin = origin_path(folder, name)
+            outcome = _run_job(job, folder, pool, overwrite or origin.exists(), progress)
+            if outcome.status == "done":
+                origin.parent.mkdir(parents=True, exist_ok=True)
+                origin.write_bytes(orjson.dumps({"signature": signature}))
+            if outcome.error == KILLED:
+                pool = None
+            yield outcome
 
 
 def is_unchanged(datasource: Path, name: str, signature: str) -> bool:
@@ -116,42 +150,33 @@ def is_unchanged(datasource: Path, name: str, signature: str) -> bool:
     return known == signature and name in listed
 
 
-def describe_plan(plan: Plan, datasource: Path | None) -> Iterator[str]:
-    """A line for each job: what would be done."""
+def describe_plan(plan: Plan, datasource: str | Path | None = None) -> Iterator[str]:
+    """A line for each job: what `run_plan` would do."""
+    place = datasource or plan.datasource
     for job in plan.jobs:
-        name = job.name
-        known = datasource is not None and is_unchanged(storage.local_folder(datasource), name, _signature(job))
+        known = place is not None and is_unchanged(storage.local_folder(place), job.name, _signature(job))
         what = "unchanged" if known else "convert"
-        yield f"{what:<10} {name:<30} {job.format:<12} {', '.join(job.sources)}"
+        yield f"{what:<10} {job.name:<30} {job.format:<12} {', '.join(job.sources)}"
 
 
 def _run_job(
-    job: Job, name: str, datasource: Path, pool: Executor | None, overwrite: bool, progress: JobProgress | None
+    job: Job, datasource: Path, pool: Executor | None, overwrite: bool, progress: JobProgress | None
 ) -> Outcome:
-    def told(done: int, total: int | None, what: str) -> None:
-        if progress:
-            progress(name, done, total, what)
-
+    name = job.name
+    options = replace(
+        job.options,
+        format=None if job.format == "auto" else job.format,
+        task_name=name,
+        overwrite=overwrite,
+        workers=1,  # without the pool
+    )
     try:
         report = convert(
             _make_adapter(job),
             datasource,
-            format=job.format if job.format != "auto" else None,
-            task=job.task,
-            task_name=name,
-            classes=job.classes,
-            keep_category_ids=job.keep_category_ids,
-            image_prefix=job.image_prefix,
-            videos=job.videos,
-            frames=job.frames,
-            first_frame=job.first_frame,
-            frame_step=job.frame_step,
-            score=job.score,
-            on_error=job.on_error,
-            strict=job.strict,
-            overwrite=overwrite,
             executor=pool,
-            progress=told,
+            progress=None if progress is None else partial(progress, name),
+            **vars(options),
         )
     except ConversionError as error:
         return Outcome(name, "failed", str(error), error.report)
@@ -167,9 +192,9 @@ def _run_job(
 def _make_adapter(job: Job) -> Adapter:
     adapters = []
     for source in job.sources:
-        name, path, options = job.format, Path(source), dict(job.options)
+        name, path, options = job.format, Path(source), job.format_options
         if name == "auto":
-            name, match = detect_one(path, settled=bool(options or job.task))
+            name, match = detect_one(path, settled=bool(options or job.options.task))
             path, options = match.source, {**match.options, **options}
         adapters.append(make_adapter(get_adapter(name), path, _typed(get_adapter(name), options)))
     return merged(adapters, job.conflicts)
@@ -189,19 +214,13 @@ def _typed(cls: type[Adapter], options: dict[str, Any]) -> dict[str, Any]:
     return typed
 
 
-def _check_names(plan: Plan) -> None:
-    names = [job.name for job in plan.jobs]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"two jobs make the task {twice[0]!r}: give one another task_name")
-
-
 def _signature(job: Job) -> str:
     """The same exactly if the job is the same, and all files of its exports: their names, sizes and times."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(version("labelferry").encode())
-    digest.update(msgspec.json.encode(job, order="deterministic"))
-    paths = [*job.sources, *([job.videos] if job.videos else [])]
-    paths += [value for value in job.options.values() if isinstance(value, str) and os.path.exists(value)]
+    digest.update(msgspec.json.encode(job.to_dict(), order="deterministic"))
+    paths = [*job.sources, *([job.options.videos] if job.options.videos else [])]
+    paths += [value for value in job.format_options.values() if isinstance(value, str) and os.path.exists(value)]
     for path in paths:
         for place in _files_of(Path(path), with_predictions=job.format in ("lightly", "auto")):
             with suppress(OSError):

@@ -55,7 +55,7 @@ class Options:
     ] = None
     classes: Annotated[
         Iterable[str] | Mapping[str, str] | None,
-        Help("Classes to keep: 'person,car'; or to rename and merge: 'car=vehicle,truck=vehicle'."),
+        Help("Names of the classes to keep; or new name by old name, where equal new names merge."),
     ] = None
     keep_category_ids: Annotated[bool, Help("Keep the source's ids; by default they become 0..N-1.")] = False
     image_prefix: Annotated[
@@ -89,7 +89,7 @@ class Options:
         Literal["fail", "skip"],
         Help("What to do about labels that cannot be read: publish nothing, or leave them out."),
     ] = "fail"
-    strict: Annotated[bool, Help("Treat repairs as errors.")] = False
+    strict: Annotated[bool, Help("Count repairs and warnings as errors.")] = False
     overwrite: Annotated[bool, Help("Replace a task of this name.")] = False
     workers: Annotated[
         int | None,
@@ -108,7 +108,9 @@ class Options:
         if isinstance(self.classes, str):
             raise UsageError(f"classes is a list of names, or new name by old name, not the text {self.classes!r}")
         if self.strict and self.on_error == "skip":
-            raise UsageError("--strict counts repairs as errors, and --on-error skip publishes in spite of errors")
+            raise UsageError(
+                "--strict counts repairs and warnings as errors, and --on-error skip publishes in spite of errors"
+            )
         if self.videos is None and self.as_ == "frames":
             raise UsageError("--as frames requires --videos, the folder of the videos: their frames are counted")
         if self.videos is not None and self.as_ == "images":
@@ -174,9 +176,9 @@ class Option(NamedTuple):
         Raises:
             UsageError: the value is not allowed.
         """
-        if value is None and self.default is None:
-            return
         kinds = (self.type, *get_args(self.type))
+        if value is None and type(None) in kinds:
+            return
         choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
         if choices and value not in choices:
             raise UsageError(f"{self.name} is {' or '.join(map(repr, choices))}, not {value!r}")
@@ -207,9 +209,7 @@ def shows_options(function: F) -> F:
     signature = inspect.signature(function)
     parameters = sorted([*given, *signature.parameters.values()], key=lambda parameter: parameter.kind)  # stable
     function.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    entries = (
-        textwrap.fill(f"{option.name}: {option.help}", 116, initial_indent="    ", subsequent_indent=" " * 8)
-        for option in OPTIONS
-    )
+    layout = textwrap.TextWrapper(116, initial_indent="    ", subsequent_indent=" " * 8, break_on_hyphens=False)
+    entries = [layout.fill(f"{option.name}: {option.help[0].lower()}{option.help[1:]}") for option in OPTIONS]
     function.__doc__ = inspect.cleandoc(function.__doc__ or "").replace("    {options}", "\n".join(entries))
     return function

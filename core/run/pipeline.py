@@ -33,7 +33,7 @@ from labelferry.lightly.task_folder import TaskFolder
 from labelferry.model import UNLABELLED, Annotations, File, Image
 from labelferry.plugin.adapter import Adapter, make_adapter
 from labelferry.plugin.registry import get_adapter, short_name
-from labelferry.report import ConversionError, FindingSummary, Report, Tally
+from labelferry.report import ConversionError, Report, Tally
 from labelferry.run.options import OPTION_NAMES, Options, shows_options
 from labelferry.task_type import TaskType, obtainable
 
@@ -211,7 +211,7 @@ def convert(
                 job, task_folder, footage, given.image_prefix, workers, executor, progress, journal_after
             )
             failed = (given.on_error == "fail" and tally.count("error") > 0) or (
-                given.strict and tally.count("repair") > 0
+                given.strict and tally.count("repair", "warning") > 0
             )
             if not failed:
                 task_folder.commit(encode_schema(wanted, plan.categories))
@@ -253,12 +253,10 @@ def make_report(
     strict: bool = False,
     seconds: float,
 ) -> Report:
-    """The report of a run with this tally; `strict` counts repairs as errors."""
-
-    def summaries(kind: str) -> list[FindingSummary]:
-        found = [(code, count, examples) for (of, code), (count, examples) in tally.findings.items() if of == kind]
-        return [FindingSummary(kind, *finding) for finding in sorted(found, key=lambda finding: -finding[1])]
-
+    """The report of a run with this tally; `strict` counts repairs and warnings as errors."""
+    errors, repairs, warnings = (tally.summaries(kind) for kind in ("error", "repair", "warning"))
+    if strict:
+        errors, repairs, warnings = errors + repairs + warnings, [], []
     return Report(
         format=format,
         source=source,
@@ -271,9 +269,10 @@ def make_report(
         empty_images=tally.empty_images,
         resumed_images=resumed_images,
         objects={category.name: tally.objects.get(category.id, 0) for category in target.plan.categories},
-        errors=summaries("error") + (summaries("repair") if strict else []),
-        repairs=[] if strict else summaries("repair"),
-        notes=summaries("note"),
+        errors=errors,
+        repairs=repairs,
+        warnings=warnings,
+        notes=tally.summaries("note"),
         seconds=round(seconds, 3),
     )
 

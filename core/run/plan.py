@@ -5,131 +5,188 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
 from labelferry.errors import ExportError, LabelferryError, UsageError
 from labelferry.lightly.format import check_task_name
-from labelferry.plugin.adapter import adapter_options
+from labelferry.plugin.adapter import adapter_options, check_options
 from labelferry.plugin.detect import Detection, Probe, detect
 from labelferry.plugin.merge import Conflicts
 from labelferry.plugin.registry import get_adapter, short_name
 from labelferry.reading.text import read_text
+from labelferry.run.options import OPTIONS, Options
 
 _DATA_FOLDERS = frozenset(("images", "labels", "masks", "videos", "jpegimages", "img1", "train", "val", "test"))
 """Folders that belong to the export beside them."""
 
 
-class Job(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+@dataclass(frozen=True)
+class Job:
     """One task of the datasource, made of one export or of several.
 
     Attributes:
-        source: path of the export, or of several that are merged; relative to the plan's file.
-        format: the format; auto detects it.
-        task_name: the task's name; by default made of the source's.
+        sources: path of the export, or of several that are merged.
+        options: the options of the conversion; without a format, it is detected.
+        format_options: the format's own options.
         conflicts: what to do about two exports that label one image.
-        options: the format's own options.
     """
 
-    source: str | list[str]
-    format: str = "auto"
-    task: str | None = None
-    task_name: str | None = None
-    classes: dict[str, str] | list[str] | None = None
-    keep_category_ids: bool = False
-    image_prefix: str = ""
-    videos: str | None = None
-    frames: str | None = None
-    first_frame: int | None = None
-    frame_step: int = 1
-    score: float = 1.0
-    on_error: Literal["fail", "skip"] = "fail"
-    strict: bool = False
+    sources: list[str]
+    options: Options = field(default_factory=Options)
+    format_options: dict[str, Any] = field(default_factory=dict)
     conflicts: Conflicts = "refuse"
-    options: dict[str, Any] = {}
 
     @property
-    def sources(self) -> list[str]:
-        return [self.source] if isinstance(self.source, str) else self.source
+    def format(self) -> str:
+        """The format of the exports."""
+        return self.options.format or "auto"
 
     @property
     def name(self) -> str:
-        """The task's name."""
-        if self.task_name is not None:
-            return self.task_name
+        """The task's name; by default made of the source's."""
+        if self.options.task_name is not None:
+            return self.options.task_name
         first = Path(self.sources[0])
         return short_name(first.stem if first.suffix else first.resolve().name).strip("_.") or "export"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in a plan: of the keys whose value is not the default."""
+        keys = {key.name: getattr(self.options, key.name) for key in _KEYS} | {"format": self.format}
+        source = self.sources[0] if len(self.sources) == 1 else self.sources
+        entry = _Entry(source=source, **keys, options=self.format_options, conflicts=self.conflicts)
+        plain: dict[str, Any] = msgspec.to_builtins(entry, enc_hook=str)
+        return plain
 
-class Plan(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+
+@dataclass(frozen=True)
+class Plan:
     """What `labelferry batch` does.
 
     Attributes:
         jobs: one for each task.
-        datasource: folder that holds, or is to hold, `.lightly`; relative to the plan's file.
+        datasource: folder that holds `.lightly`, or will hold it.
+        unclear: places with an export whose format is unclear, and the question which of the possible ones it is.
     """
 
     jobs: list[Job]
     datasource: str | None = None
+    unclear: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def _key(kind: Any, description: str) -> Any:
+    return Annotated[kind, msgspec.Meta(description=description)]
+
+
+_TYPES: dict[str, Any] = {
+    "format": str,
+    "task": str | None,
+    "classes": dict[str, str] | list[str] | None,
+    "videos": str | None,
+}
+"""Types in a plan of the options that have several types in Python."""
+
+_HELP = {"task_name": "Name of the task; by default made of the export's path."}
+"""Help texts in a plan, where they differ from those in Python."""
+
+_KEYS = tuple(option for option in OPTIONS if option.name not in ("as_", "overwrite", "workers"))
+"""The options that a job of a plan has."""
+
+_Entry: Any = msgspec.defstruct(
+    "Job",
+    [
+        ("source", _key(str | list[str], "Path of the export, or of several that are merged; relative to this file.")),
+        *(
+            (
+                option.name,
+                _key(_TYPES.get(option.name, option.type), _HELP.get(option.name, option.help)),
+                "auto" if option.name == "format" else option.default,
+            )
+            for option in _KEYS
+        ),
+        ("conflicts", _key(Conflicts, "Whose labels are taken if two of the exports label the same image."), "refuse"),
+        ("options", _key(dict[str, Any], "The format's own options."), {}),
+    ],
+    namespace={"__doc__": "One task of the datasource, made of one export or of several."},
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+)
+_File: Any = msgspec.defstruct(
+    "Plan",
+    [
+        ("jobs", list[_Entry]),
+        ("datasource", _key(str | None, "Folder that holds .lightly, or will; relative to this file."), None),
+    ],
+    namespace={"__doc__": "The tasks that `labelferry batch` makes."},
+    forbid_unknown_fields=True,
+)
 
 
 def plan_schema() -> dict[str, Any]:
     """The JSON Schema of a plan."""
-    return msgspec.json.schema(Plan)
+    return msgspec.json.schema(_File)
 
 
 def read_plan(path: Path) -> Plan:
     """A plan in YAML, TOML or JSON; its paths become relative to the current folder.
 
     Raises:
-        ExportError: it is none, with the line at fault.
+        ExportError: the file is not a plan; with the line of the fault.
     """
     text = read_text(path)
     content, line_of = (_toml if path.suffix.lower() == ".toml" else _yaml)(path, text)
     try:
-        plan = msgspec.convert(content, Plan, strict=False)
+        file = msgspec.convert(content, _File, strict=False)
     except msgspec.ValidationError as error:
         message, _, place = str(error).partition(" - at `")
         place = place.rstrip("`")
         where = f"{path}:{line_of(place)}"
         raise ExportError(f"{message} ({place or 'at the top'})", where=where, code="broken-plan") from None
-    base = path.parent
-    for job in plan.jobs:
-        sources = [_below(base, source) for source in job.sources]
-        job.source = sources[0] if isinstance(job.source, str) else sources
-        job.videos = None if job.videos is None else _below(base, job.videos)
-    if plan.datasource is not None:
-        plan.datasource = _below(base, plan.datasource)
-    for index, job in enumerate(plan.jobs):
+    jobs = []
+    for index, entry in enumerate(file.jobs):
         try:
-            if not job.sources:
-                raise UsageError("source names no export")
-            _adapter_options_of(job, base)
-            check_task_name(job.name)
+            jobs.append(_job(entry, path.parent))
         except LabelferryError as error:
             where = f"{path}:{line_of(f'$.jobs[{index}]')}"
             raise ExportError(str(error), where=where, code="broken-plan") from None
-    return plan
+    return Plan(jobs, None if file.datasource is None else _below(path.parent, file.datasource))
 
 
-def plan_folder(folder: Path, datasource: Path | None = None) -> tuple[Plan, list[tuple[Path, str]]]:
-    """A job for every export below a folder; and the places where looking cannot tell, with what may be there.
+def load_plan(path: Path, datasource: Path | None = None) -> Plan:
+    """The plan in a file; or the plan for all exports below a folder.
+
+    Args:
+        path: the file or the folder.
+        datasource: what is written to; its own predictions are not an export.
+
+    Raises:
+        ExportError: the file is not a plan.
+        UsageError: there is no such file or folder.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder")
+    return plan_folder(path, datasource) if path.is_dir() else read_plan(path)
+
+
+def plan_folder(folder: Path, datasource: Path | None = None) -> Plan:
+    """A plan with a job for every export below a folder.
 
     Args:
         folder: where to look.
-        datasource: what is written to, whose own predictions are no export.
+        datasource: what is written to; its own predictions are not an export.
     """
     jobs: list[Job] = []
-    doubtful: list[tuple[Path, str]] = []
+    unclear: list[tuple[Path, str]] = []
     names: set[str] = set()
     for place, found in _exports(folder, datasource):
         sound = [detection for detection in found if not detection.match.question]
         at_once = [one for one in sound if one.match.source == place]
         if len(at_once) > 1 or len(sound) < len(found):
-            text = "\n".join(one.describe() for one in found if one in at_once or one.match.question)
-            doubtful.append((place, text))
+            possible = [one.describe() for one in found if one in at_once or one.match.question]
+            unclear.append((place, "\n".join(["say in a plan (--init) which of these is meant", *possible])))
         for one in sound if len(at_once) < 2 else [one for one in sound if one not in at_once]:
             match = one.match
             relative = os.path.relpath(match.source, folder)
@@ -140,19 +197,21 @@ def plan_folder(folder: Path, datasource: Path | None = None) -> tuple[Plan, lis
                 name, number = f"{stem}_{number}", number + 1
             names.add(name)
             options = {key: str(value) if isinstance(value, Path) else value for key, value in match.options.items()}
-            jobs.append(Job(str(match.source), one.format, task_name=name, options=options))
-    return Plan(jobs), doubtful
+            jobs.append(Job([str(match.source)], Options(format=one.format, task_name=name), options))
+    return Plan(jobs, unclear=unclear)
 
 
-def plan_to_yaml(plan: Plan, doubtful: list[tuple[Path, str]]) -> str:
-    """The plan to edit; what is to be settled first stands in comments."""
+def plan_to_yaml(plan: Plan) -> str:
+    """The plan as YAML, to edit; what is unclear is in comments."""
     import yaml
 
     lines = ["# labelferry batch FILE DATASOURCE; every key is in the schema: labelferry batch --schema"]
-    for place, text in doubtful:
-        lines += [f"# {place}: say which of these is meant", *(f"#   {line}" for line in text.splitlines())]
-    body: str = yaml.safe_dump(msgspec.to_builtins(plan), sort_keys=False, allow_unicode=True, width=120)
-    return "\n".join([*lines, body])
+    for place, question in plan.unclear:
+        lines += [f"# {line}" for line in f"{place}: {question}".splitlines()]
+    content: dict[str, Any] = {"jobs": [job.to_dict() for job in plan.jobs]}
+    if plan.datasource is not None:
+        content["datasource"] = plan.datasource
+    return "\n".join([*lines, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)])
 
 
 def _exports(folder: Path, datasource: Path | None) -> Iterator[tuple[Path, list[Detection]]]:
@@ -169,21 +228,27 @@ def _exports(folder: Path, datasource: Path | None) -> Iterator[tuple[Path, list
             stack += [place / name for name in reversed(below) if not (found and name.lower() in _DATA_FOLDERS)]
 
 
-def _adapter_options_of(job: Job, base: Path) -> None:
-    """Check a job's format and options, and make paths among them relative to the current folder."""
-    if job.format == "auto":
-        return
-    if job.format.endswith(".py") or ".py:" in job.format:
-        job.format = _below(base, job.format)
-    cls = get_adapter(job.format)
-    known = {option.name: option for option in adapter_options(cls)}
-    for name, value in job.options.items():
-        if name not in known:
-            raise UsageError(
-                f"the format {job.format} has no option {name!r}; its options are: {', '.join(known) or 'none'}"
-            )
-        if isinstance(value, str) and "Path" in str(known[name].type):
-            job.options[name] = _below(base, value)
+def _job(entry: Any, base: Path) -> Job:
+    """The job of an entry of a plan, whose paths are relative to a folder."""
+    keys = {key.name: getattr(entry, key.name) for key in _KEYS}
+    if entry.videos is not None:
+        keys["videos"] = _below(base, entry.videos)
+    if entry.format.endswith(".py") or ".py:" in entry.format:
+        keys["format"] = _below(base, entry.format)
+    format_options = dict(entry.options)
+    if entry.format != "auto":
+        cls = get_adapter(keys["format"])
+        check_options(cls, format_options, keys)
+        for option in adapter_options(cls):
+            value = format_options.get(option.name)
+            if isinstance(value, str) and "Path" in str(option.type):
+                format_options[option.name] = _below(base, value)
+    sources = [entry.source] if isinstance(entry.source, str) else entry.source
+    if not sources:
+        raise UsageError("source names no export")
+    job = Job([_below(base, source) for source in sources], Options(**keys), format_options, entry.conflicts)
+    check_task_name(job.name)
+    return job
 
 
 def _below(base: Path, path: str) -> str:
