@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -19,12 +20,15 @@ def main() -> None:
     from labelferry.errors import LabelferryError, UsageError
 
     try:
-        _app(sys.argv[1:])()
-    except LabelferryError as error:
-        print_error(str(error))
-        raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
-    except BrokenPipeError:  # the reader of our output, as `head`, has gone
-        sys.stderr.close()
+        try:
+            _app(sys.argv[1:])()
+        except LabelferryError as error:
+            print_error(str(error))
+            raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
+        finally:
+            sys.stdout.flush()  # here, as an error at the end of the interpreter cannot be handled
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
 
 

@@ -1,8 +1,7 @@
-"""labelferry batch."""
+"""labelferry batch: many exports into one datasource."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from labelferry.cli.progress import BatchProgress
-from labelferry.cli.report import print_error, print_outcomes
+from labelferry.cli.report import print_error, print_outcomes, printable, to_json, write_json
 
 
 def batch(
@@ -21,14 +20,15 @@ def batch(
     datasource: Annotated[
         Path | None,
         typer.Argument(
-            help="The folder that holds, or is to hold, .lightly; by default the plan's.", show_default=False
+            help="Folder of the datasource: .lightly is written there. By default the plan's.", show_default=False
         ),
     ] = None,
     init: Annotated[bool, typer.Option("--init", help="Print a plan for the folder, to edit.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of plans.")] = False,
     workers: Annotated[
-        int | None, typer.Option(help="Processes for all jobs together; by default one a processor.", min=1)
+        int | None,
+        typer.Option(metavar="N", help="Processes for all jobs together; by default one per processor.", min=1),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace tasks that were not made by an earlier run.")
@@ -36,13 +36,13 @@ def batch(
     report: Annotated[Path | None, typer.Option(help="Write all reports to this file, as JSON.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
-    """Convert every export below a folder, or those that a plan names, into one datasource, a task each."""
+    """Convert every export below a folder, or those that a plan names, into one datasource, one task for each."""
     from labelferry.errors import UsageError
     from labelferry.run.batch import describe_plan, run_plan
     from labelferry.run.plan import load_plan, plan_schema, plan_to_yaml
 
     if schema:
-        print(json.dumps(plan_schema(), indent=2))
+        print(to_json(plan_schema()))
         return
     if target is None:
         raise UsageError("name a folder of exports, or a plan")
@@ -51,10 +51,10 @@ def batch(
         print(plan_to_yaml(plan), end="")
         return
     for place, question in plan.unclear:
-        print(f"{place}: not converted; {question}", file=sys.stderr)
+        print(printable(f"{place}: not converted; {question}"), file=sys.stderr)
     if dry_run:
         for line in describe_plan(plan, datasource):
-            print(line)
+            print(printable(line))
         return
     outcomes = []
     with BatchProgress(quiet, [job.name for job in plan.jobs]) as progress:
@@ -62,9 +62,8 @@ def batch(
             progress.finished(outcome)
             outcomes.append(outcome)
     if report is not None:
-        content = json.dumps([outcome.to_dict() for outcome in outcomes], indent=2, ensure_ascii=False)
-        report.write_text(content + "\n", encoding="utf-8")
-    if not quiet:
+        write_json(report, [outcome.to_dict() for outcome in outcomes])
+    if outcomes and not quiet:
         print_outcomes(outcomes)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     for outcome in failed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from labelferry.cli.progress import ConvertProgress
-from labelferry.cli.report import print_report
+from labelferry.cli.report import print_report, to_json, write_json
 from labelferry.run.options import OPTION_NAMES, OPTIONS, Option
 from labelferry.task_type import TaskType
 
@@ -23,7 +22,7 @@ _DEFAULTS = {"format": inspect.Parameter.empty, "workers": None}
 """Defaults on the command line, where they differ from those in Python."""
 
 _HELP = {
-    "classes": "Classes to keep: 'person,car'; or to rename and merge: 'car=vehicle,truck=vehicle'.",
+    "classes": "Classes to keep: 'person,car'; or to rename and merge: 'car=vehicle,bus=vehicle'.",
     "workers": "Processes to use; by default as many as the work is worth.",
 }
 """Help texts on the command line, where they differ from those in Python."""
@@ -32,7 +31,7 @@ _HELP = {
 def convert(
     source: Annotated[Path, typer.Argument(help="The export: a file or a folder.", show_default=False)],
     datasource: Annotated[
-        Path, typer.Argument(help="The folder that holds, or is to hold, .lightly.", show_default=False)
+        Path, typer.Argument(help="Folder of the datasource: .lightly is written there.", show_default=False)
     ],
     to: Annotated[Literal["lightly"], typer.Option(metavar="FORMAT", help="Output format.")] = "lightly",
     report: Annotated[Path | None, typer.Option(help="Write the full report to this file, as JSON.")] = None,
@@ -54,9 +53,9 @@ def convert(
     except ConversionError as error:
         result = error.report
     if report is not None:
-        report.write_text(json.dumps(result.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(report, result.to_dict())
     if as_json:
-        print(json.dumps(result.to_dict(), indent=2, ensure_ascii=False))
+        print(to_json(result.to_dict()))
     print_report(result, quiet, sys.stderr if as_json or not result.published else sys.stdout)
     if not result.published:
         raise SystemExit(1)

@@ -1,12 +1,13 @@
-"""labelferry detect."""
+"""labelferry detect: the format of an export."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from labelferry.cli.report import printable, to_json
 
 
 def detect(
@@ -19,8 +20,8 @@ def detect(
 
     found = detection.detect(path)
     if as_json:
-        print(json.dumps([one.to_dict() for one in found], indent=2, ensure_ascii=False))
+        print(to_json([one.to_dict() for one in found]))
     elif found:
-        print("\n".join(one.describe() for one in found))
+        print(printable("\n".join(one.describe() for one in found)))
     else:
         raise LabelferryError(f"{path}: no format recognises it; 'labelferry formats' lists the known ones")

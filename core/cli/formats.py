@@ -1,4 +1,4 @@
-"""labelferry formats."""
+"""labelferry formats: the known formats, and the options of one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def formats(
-    name: Annotated[str | None, typer.Argument(help="Tell all about this one.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="Describe this format.", show_default=False)] = None,
 ) -> None:
     """List the input formats, or describe one and its options."""
     from labelferry.errors import UsageError
@@ -24,14 +24,14 @@ def formats(
         for known in registry.format_names():
             try:
                 cls = registry.get_adapter(known)
-            except UsageError as error:  # one that is broken does not keep the others from being listed
+            except UsageError as error:  # a broken one does not prevent the list of the others
                 print(f"{known:<12} {error}")
                 continue
             print(f"{known:<12} {_first_line(cls)}")
             print(f"{'':<12} {', '.join(cls.tasks)}")
             if variants := list(cls.variants()):
                 print(f"{'':<12} {', '.join(f'{known}:{variant}' for variant in variants)}")
-        print("\n'labelferry formats NAME' tells all about one.")
+        print("\n'labelferry formats NAME' describes one.")
         return
     cls = registry.get_adapter(name)
     print((sys.modules[cls.__module__].__doc__ or "").strip())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+from labelferry.errors import LabelferryError
 
 if TYPE_CHECKING:
     from labelferry.report import FindingSummary, Report
@@ -71,19 +74,43 @@ def print_outcomes(outcomes: list[Outcome]) -> None:
 
 
 def print_error(message: str) -> None:
-    """Print an error to stderr, under labelferry's name."""
-    print(f"labelferry: {message}", file=sys.stderr)
+    """Print an error to stderr, with the program's name."""
+    print(f"labelferry: {printable(message)}", file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """Text from files, with escapes in place of what a terminal obeys or cannot show; except for line ends."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def to_json(value: Any) -> str:
+    """Plain values as indented JSON; bytes of file names that are not Unicode are escaped."""
+    return json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write plain values to a file.
+
+    Raises:
+        LabelferryError: the file cannot be written.
+    """
+    try:
+        path.write_text(to_json(value) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise LabelferryError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _print_result(report: Report, to: TextIO) -> None:
     place = Path(report.datasource, ".lightly", "predictions", report.task_name)
-    print(f"{report.task_type} task {report.task_name!r}, in {report.seconds:.1f} s: {place}", file=to)
+    print(f"{report.task_type} task {report.task_name!r}, in {report.seconds:.1f} s: {printable(str(place))}", file=to)
     empty = f", {report.empty_images:,} of them without objects" if report.empty_images else ""
     resumed = f", {report.resumed_images:,} of them by an interrupted run" if report.resumed_images else ""
     what = f"frames of {report.videos:,} video{'s' * (report.videos > 1)}" if report.videos else "images"
     print(f"  {report.images:,} {what}{empty}{resumed}", file=to)
     objects = sorted(report.objects.items(), key=lambda item: -item[1])
-    shown = ", ".join(f"{name} {count:,}" for name, count in objects[:CLASSES])
+    shown = ", ".join(f"{printable(name)} {count:,}" for name, count in objects[:CLASSES])
     more = f", and {len(objects) - CLASSES} more" if len(objects) > CLASSES else ""
     print(f"  {sum(report.objects.values()):,} objects of {len(objects)} classes: {shown}{more}", file=to)
 
@@ -92,6 +119,6 @@ def _print_findings(findings: list[FindingSummary], titles: dict[str, str], to: 
     for finding in findings:
         print(f"  {finding.count:,} {titles[finding.kind]}: {finding.code}", file=to)
         for where, message in finding.examples[:EXAMPLES]:
-            print(f"      {where}: {message}" if where else f"      {message}", file=to)
+            print(f"      {printable(f'{where}: {message}' if where else message)}", file=to)
         if len(finding.examples) > EXAMPLES:
             print("      ... (--report FILE lists more)", file=to)

@@ -1,4 +1,4 @@
-"""Many exports, one datasource: the jobs of a plan, with one pool of workers."""
+"""Many exports into one datasource: runs the jobs of a plan with one pool of workers."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def run_plan(
     place = datasource or plan.datasource
     if place is None:
         raise UsageError("name the datasource: the plan does not name one")
-    if not plan.jobs:
+    if not plan.jobs and not plan.unclear:
         raise UsageError("nothing to convert: the plan has no jobs, or no format recognises an export in the folder")
     names = [job.name for job in plan.jobs]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -141,7 +141,7 @@ def run_plan(
 
 
 def is_unchanged(datasource: Path, name: str, signature: str) -> bool:
-    """Whether a task is there as the same job has made it of the same files."""
+    """Whether a task exists that the same job has made of the same files."""
     try:
         known = orjson.loads(origin_path(datasource, name).read_bytes())["signature"]
         listed = orjson.loads((datasource / ".lightly/predictions" / TASKS).read_bytes())
@@ -184,7 +184,7 @@ def _run_job(
         return Outcome(name, "failed", str(error))
     except BrokenProcessPool:
         return Outcome(name, "failed", KILLED)
-    except Exception as error:  # a defect of one adapter stops no other job
+    except Exception as error:  # a defect of one adapter does not stop the other jobs
         return Outcome(name, "failed", f"{type(error).__name__}: {error} (a defect of the adapter of {job.format})")
     return Outcome(name, "done", "", report)
 
@@ -201,7 +201,7 @@ def _make_adapter(job: Job) -> Adapter:
 
 
 def _typed(cls: type[Adapter], options: dict[str, Any]) -> dict[str, Any]:
-    """Options as a file has them, as the types that the constructor declares."""
+    """Options as a plan gives them, converted to the types that the constructor declares."""
     types = {option.name: option.type for option in adapter_options(cls)}
     typed = {}
     for name, value in options.items():
@@ -215,7 +215,7 @@ def _typed(cls: type[Adapter], options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _signature(job: Job) -> str:
-    """The same exactly if the job is the same, and all files of its exports: their names, sizes and times."""
+    """Equal for two runs exactly if the job and the names, sizes and times of all files of its exports are equal."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(version("labelferry").encode())
     digest.update(msgspec.json.encode(job.to_dict(), order="deterministic"))
@@ -230,8 +230,8 @@ def _signature(job: Job) -> str:
 
 
 def _files_of(path: Path, with_predictions: bool) -> Iterator[Path]:
-    """All files of an export: those below a folder, and a datasource's predictions; a file, and what lies beside it if
-    it is one that tells where labels are."""
+    """All files of an export: those below a folder, with the predictions of a datasource if asked for; or a file, with
+    those beside it if the file only names where the labels are."""
     if not path.is_dir():
         yield path
         if path.suffix.lower() not in (".yaml", ".yml", ".data", ".txt", ".names"):

@@ -59,17 +59,17 @@ class Options:
     ] = None
     keep_category_ids: Annotated[bool, Help("Keep the source's ids; by default they become 0..N-1.")] = False
     image_prefix: Annotated[
-        str, Help("Put before every image's path, as seen from the datasource's root.", metavar="PATH")
+        str, Help("Path put before every image's name, if the datasource's root is above the images.", metavar="PATH")
     ] = ""
     videos: Annotated[
         str | Path | None,
-        Help("The labels are for frames of the videos in this folder, the datasource's root; or of this one."),
+        Help("Folder of the videos whose frames the labels are for, the datasource's root; or one video."),
     ] = None
     frames: Annotated[
         str | None,
         Help(
-            "How names of extracted frames, without extension, name video and frame: '{video}_{frame}', or a regular "
-            "expression with these groups.",
+            "Pattern of the names of extracted frames, without extension: '{video}_{frame}', or a regular expression "
+            "with these groups.",
             metavar="PATTERN",
         ),
     ] = None
@@ -79,15 +79,21 @@ class Options:
             "Number of a video's first frame; by default the format's, 0 with --frames.", metavar="0|1", limits=(0, 1)
         ),
     ] = None
-    frame_step: Annotated[int, Help("Frames from one number to the next.", limits=(1, None))] = 1
+    frame_step: Annotated[
+        int, Help("Number of frames from one frame number to the next.", metavar="N", limits=(1, None))
+    ] = 1
     as_: Annotated[
         Literal["images", "frames"] | None,
-        Help("What the labels are for; frames need, and follow from, --videos.", flag="--as", metavar="images|frames"),
+        Help(
+            "What the labels are for; frames require --videos, and are the default with it.",
+            flag="--as",
+            metavar="images|frames",
+        ),
     ] = None
-    score: Annotated[float, Help("Score of labels that have none.", limits=(0, 1))] = 1.0
+    score: Annotated[float, Help("Score of labels that have none.", metavar="N", limits=(0, 1))] = 1.0
     on_error: Annotated[
         Literal["fail", "skip"],
-        Help("What to do about labels that cannot be read: publish nothing, or leave them out."),
+        Help("If labels cannot be read: fail publishes nothing, skip leaves them out."),
     ] = "fail"
     strict: Annotated[bool, Help("Count repairs and warnings as errors.")] = False
     overwrite: Annotated[bool, Help("Replace a task of this name.")] = False
@@ -96,6 +102,7 @@ class Options:
         Help(
             "Processes to use; None: as many as the work is worth. They import the calling script, which therefore "
             'needs if __name__ == "__main__".',
+            metavar="N",
             limits=(1, None),
         ),
     ] = 1

@@ -21,7 +21,7 @@ from labelferry.reading.text import read_text
 from labelferry.run.options import OPTIONS, Options
 
 _DATA_FOLDERS = frozenset(("images", "labels", "masks", "videos", "jpegimages", "img1", "train", "val", "test"))
-"""Folders that belong to the export beside them."""
+"""Names of folders that belong to the export beside them."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def plan_to_yaml(plan: Plan) -> str:
 
 
 def _exports(folder: Path, datasource: Path | None) -> Iterator[tuple[Path, list[Detection]]]:
-    """Every place with an export, at and below a folder, and what it may be."""
+    """Every place with an export, at and below a folder, with its possible formats."""
     stack = [folder]
     while stack:
         place = stack.pop()
@@ -229,7 +229,7 @@ def _exports(folder: Path, datasource: Path | None) -> Iterator[tuple[Path, list
 
 
 def _job(entry: Any, base: Path) -> Job:
-    """The job of an entry of a plan, whose paths are relative to a folder."""
+    """The job of a plan's entry, whose paths are relative to `base`."""
     keys = {key.name: getattr(entry, key.name) for key in _KEYS}
     if entry.videos is not None:
         keys["videos"] = _below(base, entry.videos)
@@ -267,7 +267,7 @@ def _toml(path: Path, text: str) -> tuple[Any, Callable[[str], int]]:
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
         where = f"{path}:{line[1]}" if line else str(path)
-        raise ExportError(f"not TOML: {error}", where=where, code="broken-plan") from None
+        raise ExportError(f"invalid TOML: {error}", where=where, code="broken-plan") from None
 
     def line_of(place: str) -> int:
         """Of `$.jobs[1].format`: the key below the second [[jobs]]."""
@@ -286,7 +286,7 @@ def _toml(path: Path, text: str) -> tuple[Any, Callable[[str], int]]:
 
 
 def _yaml(path: Path, text: str) -> tuple[Any, Callable[[str], int]]:
-    """YAML, or JSON, which is a part of it."""
+    """YAML, or JSON, which is a subset of YAML."""
     import yaml
 
     try:
@@ -296,7 +296,7 @@ def _yaml(path: Path, text: str) -> tuple[Any, Callable[[str], int]]:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ExportError(
-            f"not YAML: {getattr(error, 'problem', None) or error}", where=where, code="broken-plan"
+            f"invalid YAML: {getattr(error, 'problem', None) or error}", where=where, code="broken-plan"
         ) from None
 
     def line_of(place: str) -> int:
