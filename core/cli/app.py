@@ -21,7 +21,7 @@ def main() -> None:
 
     try:
         try:
-            _app(sys.argv[1:])()
+            _app(sys.argv[1:])(prog_name="labelferry")
         except LabelferryError as error:
             print_error(str(error))
             raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
