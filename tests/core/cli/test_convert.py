@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import shutil
 from dataclasses import fields
@@ -215,7 +214,3 @@ def test_names_that_are_not_unicode_and_control_characters_are_escaped(
     assert r"\udcff.png" in done.stdout
     assert "\x1b" not in done.stdout
     assert "\udcff.png" in json.loads(report.read_text(encoding="utf-8"))["errors"][0]["examples"][0][0]
-
-
-def test_the_functions_signature_is_as_documented() -> None:
-    assert str(inspect.signature(labelferry.convert)).count("=") == len(fields(Options)) + 2

@@ -19,7 +19,7 @@ from labelferry.plugin.merge import Merged
 from labelferry.plugin.registry import get_adapter
 from labelferry.run.batch import Outcome
 from labelferry.run.options import Options
-from labelferry.run.plan import Job, Plan, plan_folder, plan_schema, plan_to_yaml, read_plan
+from labelferry.run.plan import Job, Plan, plan_folder, plan_to_yaml
 from labelferry.testing import check_adapter
 from tests.conftest import ROOT
 from tests.lightly_models import read_valid_task
@@ -178,83 +178,65 @@ def test_a_plan_is_written_edited_and_run(exports: Path, tmp_path: Path) -> None
     assert any(found.values())
 
 
-@pytest.mark.parametrize("suffix", ["yaml", "json", "toml"])
-def test_plans_in_every_notation(tmp_path: Path, suffix: str) -> None:
-    """Paths are relative to the plan, options have the types of the format."""
-    (tmp_path / "plans").mkdir()
-    coco(tmp_path / "data/a.json")
-    job = {"source": "../data/a.json", "format": "coco", "strict": True, "options": {"images": "../data"}}
-    text = {
-        "yaml": yaml.safe_dump({"jobs": [job]}),
-        "json": json.dumps({"jobs": [job]}),
-        "toml": '[[jobs]]\nsource = "../data/a.json"\nformat = "coco"\nstrict = true\noptions = {images = "../data"}\n',
-    }[suffix]
-    path = tmp_path / f"plans/jobs.{suffix}"
-    path.write_text(text)
-    (read,) = read_plan(path).jobs
-    assert read.options.strict is True
-    assert Path(read.format_options["images"]).resolve() == (tmp_path / "data").resolve()
-    (outcome,) = labelferry.batch(Plan([read]), tmp_path / "out", workers=1)
-    assert (outcome.status, outcome.task_name) == ("done", "a")
+def test_batch_converts_a_folder_and_reports_what_is_unclear(exports: Path, tmp_path: Path) -> None:
+    outcomes = labelferry.batch(exports, tmp_path / "out", workers=1)
+    assert [(outcome.task_name, outcome.status) for outcome in outcomes] == [
+        ("coco_annotations_val", "done"),
+        ("more_mot-train", "done"),
+        ("more_voc-flat", "done"),
+        ("more_yolo-segmentation", "done"),
+        ("yolo-obb", "failed"),
+    ]
+    assert outcomes[0].report is not None
+    assert outcomes[0].report.objects == {"car": 0, "bus": 1}
+    assert "--obb" in outcomes[-1].error
+    (unclear,) = labelferry.batch(exports / "more/yolo-obb", tmp_path / "out")
+    assert (unclear.status, unclear.report) == ("failed", None)
+
+
+def test_batch_runs_a_plan_and_reports_its_progress(tmp_path: Path) -> None:
+    coco(tmp_path / "a.json")
+    (tmp_path / "jobs.yaml").write_text("datasource: out\njobs:\n- {source: a.json, task_name: first}\n")
+    calls: list[Any] = []
+    (outcome,) = labelferry.batch(
+        str(tmp_path / "jobs.yaml"), workers=1, progress=lambda *arguments: calls.append(arguments)
+    )
+    assert (outcome.task_name, outcome.status, outcome.error) == ("first", "done", "")
+    assert calls == [("first", 1, 1, "images")]
+    assert tasks(tmp_path / "out") == ["first"]
+    assert outcome.to_dict()["report"]["images"] == 1
 
 
 @pytest.mark.parametrize(
-    ("suffix", "text", "line", "message"),
+    ("plan", "options", "message"),
     [
-        ("yaml", "jobs:\n- source: a.json\n- source: b.json\n  form: coco\n", 3, "unknown field `form`"),
-        ("yaml", "jobs:\n- source: a.json\n  first_frame: one\n", 3, "Expected `int | null`"),
-        ("yaml", "jobs:\n- source: a.json\n  on_error: stop\n", 3, "Invalid enum value 'stop'"),
-        ("yaml", "jobs:\n- format: coco\n", 2, "missing required field `source`"),
-        ("yaml", "jobs: [\n", 2, "invalid YAML"),
-        ("yaml", "jobs:\n- source: a\n  format: coco\n  options: {imges: x}\n", 2, "has no option 'imges'"),
-        ("yaml", "jobs:\n- source: a\n  format: coko\n", 2, "Did you mean 'coco'"),
-        ("yaml", "jobs:\n- source: []\n", 2, "names no export"),
-        ("yaml", "jobs:\n- source: a\n  task_name: 'a b'\n", 2, "task name"),
-        ("json", '{\n "jobs": [\n  {"source": 7, "frames": []}\n ]\n}\n', 3, "Expected `str | array`, got `int`"),
-        ("toml", '[[jobs]]\nsource = "a"\n\n[[jobs]]\nsource = "b"\nframe_step = "x"\n', 6, "Expected `int`"),
-        ("toml", "jobs = \n", 1, "invalid TOML"),
-        ("yaml", "- source: a\n", 1, "Expected `object`"),
+        (Plan([Job(["a.json"]), Job(["b/a.json"])]), {}, "two jobs make the task 'a'"),
+        (Plan([Job(["a.json"])]), {"datasource": None}, "name the datasource"),
+        (Plan([Job(["a.json"])]), {"workers": 0}, "workers is an integer of at least 1, not 0"),
+        (Plan([]), {}, "nothing to convert"),
+        ("no such plan.yaml", {}, "no such file or folder"),
     ],
 )
-def test_plans_at_fault_are_told_with_their_line(
-    tmp_path: Path, suffix: str, text: str, line: int, message: str
-) -> None:
-    path = tmp_path / f"jobs.{suffix}"
-    path.write_text(text)
-    with pytest.raises(labelferry.ExportError) as raised:
-        read_plan(path)
-    assert message in raised.value.message
-    assert raised.value.where == f"{path}:{line}"
-    done = run(path, tmp_path / "out")
-    assert done.returncode == 1
-    assert f"jobs.{suffix}:{line}" in done.stderr
+def test_batch_refuses_wrong_arguments(plan: Any, options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(labelferry.UsageError, match=message):
+        labelferry.batch(plan, **{"datasource": tmp_path / "out", **options})
+    assert not (tmp_path / "out").exists()
 
 
-def test_the_schema_is_published() -> None:
-    published = json.loads((ROOT / "docs/jobs.schema.json").read_text(encoding="utf-8"))
-    assert published == plan_schema()
-    assert json.loads(run("--schema").stdout) == published
-
-
-def test_usage_errors(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    coco(tmp_path / "some/a.json")
-    coco(tmp_path / "some/b/a.json")
-    for arguments, message in (
-        ((tmp_path / "nothing", "out"), "no such file"),
-        ((tmp_path / "empty", tmp_path / "out"), "no format recognises an export"),
-        ((tmp_path / "some",), "name the datasource"),
-    ):
-        done = run(*arguments)
-        assert (done.returncode, message in done.stderr) == (2, True), done.stderr
-    with pytest.raises(labelferry.UsageError, match="two jobs make the task 'a'"):
-        labelferry.batch(Plan([Job(["a.json"]), Job(["b/a.json"])]), tmp_path / "out")
-
-
-def test_names_of_tasks_do_not_collide(tmp_path: Path) -> None:
-    coco(tmp_path / "a b.json")
-    coco(tmp_path / "a_b.json")
-    assert [job.name for job in plan_folder(tmp_path).jobs] == ["a_b", "a_b_2"]
+def test_a_worker_that_is_killed_fails_its_job_alone(tmp_path: Path) -> None:
+    (tmp_path / "deadly.py").write_text(
+        "import os\nfrom labelferry import Adapter, Category, Image, TaskType\n\n\nclass Deadly(Adapter):\n"
+        "    tasks = (TaskType.OBJECT_DETECTION,)\n    def __init__(self, path): ...\n"
+        "    def get_categories(self): return [Category(0, 'a')]\n    def get_images(self): return [Image('a.jpg')]\n"
+        "    def get_labels(self, image): os._exit(9)\n"
+    )
+    jobs = [
+        Job(["x"], Options(format=str(tmp_path / "deadly.py"))),
+        Job([str(coco(tmp_path / "a.json"))], Options(format="coco")),
+    ]
+    failed, done = labelferry.batch(Plan(jobs), tmp_path / "out", workers=2)
+    assert (failed.status, done.status) == ("failed", "done"), (failed, done)
+    assert "a worker process was killed" in failed.error
 
 
 def test_several_exports_become_one_task(tmp_path: Path) -> None:
