@@ -8,7 +8,7 @@ class LabelferryError(Exception):
 
 
 class ExportError(LabelferryError):
-    """The export is at fault: what cannot be read, where it stands, and what to do.
+    """The export cannot be read: what is wrong, where, and what to do.
 
     Raised from `get_categories`, `get_images` or `get_tasks` it ends the run; raised from `get_labels` it counts as
     this image's error and the run goes on to find the others.
@@ -22,7 +22,7 @@ class ExportError(LabelferryError):
 
 
 class UsageError(LabelferryError):
-    """The command or the call is at fault: an unknown class, a task that the export does not hold."""
+    """The command or the call is wrong: an unknown class, a task type that the export does not hold."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -32,7 +32,7 @@ class Match(NamedTuple):
         images: how many images there are, None if that is not known cheaply.
         exact: whether it is exactly so many; else there are at least as many.
         options: the adapter's options that it needs.
-        question: what cannot be told by looking, and which option would settle it.
+        question: what a sample does not show, and the option that answers it; empty if there is no question.
         variant: the variant of the format, as `kitti` of `labelformat:kitti`.
     """
 
@@ -148,7 +148,7 @@ class Probe:
             folder: the path, or a folder that the format has in it.
             extensions: in lower case.
             depth: how far down to look.
-            known: whether something else tells already that the path is of the format.
+            known: whether it is already known that the path has this format.
         """
         if self.shallow and not known and Path(folder) == self.path:
             depth = 0
@@ -230,10 +230,10 @@ def detect_one(path: str | Path, settled: bool = False) -> Detection:
 
     Args:
         path: a file or a folder.
-        settled: options are given that may answer what cannot be told by looking.
+        settled: whether options are given that may answer the question of a match.
 
     Raises:
-        UsageError: it is nothing that is known, or may be several things, or something is to be settled first.
+        UsageError: no format or several formats recognise it, or a match has a question.
     """
     found = detect(path)
     if len(found) == 1 and (settled or not found[0].match.question):

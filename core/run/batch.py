@@ -68,7 +68,7 @@ def batch(
 ) -> list[Outcome]:
     """Convert many exports into one datasource, a task for each.
 
-    A job that fails publishes nothing, and the others run nevertheless. A job whose task an earlier run has made, and
+    A job that fails publishes nothing, and the others still run. A job whose task an earlier run has made, and
     whose export has not changed since, is not run again. Worker processes import the calling script, which therefore
     needs `if __name__ == "__main__":`, unless `workers` is 1.
 

@@ -116,7 +116,7 @@ class Options:
             raise UsageError(f"classes is a list of names, or new name by old name, not the text {self.classes!r}")
         if self.strict and self.on_error == "skip":
             raise UsageError(
-                "--strict counts repairs and warnings as errors, and --on-error skip publishes in spite of errors"
+                "--strict counts repairs and warnings as errors, and --on-error skip publishes despite errors"
             )
         if self.videos is None and self.as_ == "frames":
             raise UsageError("--as frames requires --videos, the folder of the videos: their frames are counted")

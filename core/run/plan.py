@@ -54,7 +54,7 @@ class Job:
         return short_name(first.stem if first.suffix else first.resolve().name).strip("_.") or "export"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as in a plan: of the keys whose value is not the default."""
+        """Plain values, as in a plan, without keys that have their default value."""
         keys = {key.name: getattr(self.options, key.name) for key in _KEYS} | {"format": self.format}
         source = self.sources[0] if len(self.sources) == 1 else self.sources
         entry = _Entry(source=source, **keys, options=self.format_options, conflicts=self.conflicts)
