@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from labelferry.batch import Batch
+from labelferry.columns import Batch
 from labelferry.errors import ExportError, LabelferryError, UsageError
 from labelferry.findings import Finding
 from labelferry.lightly.conform import Unaccounted

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Raw
 from numpy.typing import NDArray
 
-from labelferry.batch import UNKNOWN, Batch, Keypoints
+from labelferry.columns import UNKNOWN, Batch, Keypoints
 from labelferry.converters.coco.columns import Ids, locate, read_columns
 from labelferry.converters.coco.panoptic import read_panoptic
 from labelferry.converters.coco.parsing import ImageRecord

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labelferry.batch import UNKNOWN, Batch, Keypoints
+from labelferry.columns import UNKNOWN, Batch, Keypoints
 from labelferry.findings import Finding, Kind
 from labelferry.lightly.categories import CategoryPlan
 from labelferry.report import EXAMPLES

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from labelferry.batch import Batch, Keypoints
+from labelferry.columns import Batch, Keypoints
 from labelferry.model import Category
 from labelferry.run_lengths import Floats, Int64
 from labelferry.task_type import TaskType

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labelferry.batch import Batch
+from labelferry.columns import Batch
 from labelferry.errors import LabelferryError
 from labelferry.findings import Finding
 from labelferry.lightly import storage

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from labelferry.errors import UsageError
+from labelferry.errors import UsageError, did_you_mean
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Category, Image, Listed
 from labelferry.plugin.export import Export, Request, choose_task
@@ -169,15 +169,32 @@ def adapter_options(cls: type[Adapter]) -> list[Option]:
     return options
 
 
-def make_adapter(cls: type[Adapter], path: str | Path, options: dict[str, Any]) -> Adapter:
+def make_adapter(
+    cls: type[Adapter], path: str | Path, options: dict[str, Any], other_names: Iterable[str] = ()
+) -> Adapter:
     """An adapter for the export at this path.
+
+    Args:
+        cls: its class.
+        path: the export.
+        options: of its constructor, by name.
+        other_names: names that are not options of the format, to suggest in place of an unknown one.
 
     Raises:
         UsageError: it has no such option, or one is missing.
     """
-    known = {option.name for option in adapter_options(cls)}
-    for name in options:
-        if name not in known:
-            have = ", ".join(sorted(known)) or "none"
-            raise UsageError(f"the format has no option {name!r}; its options are: {have}")
+    check_options(cls, options, other_names)
     return cls(Path(path), **options)
+
+
+def check_options(cls: type[Adapter], names: Iterable[str], other_names: Iterable[str] = ()) -> None:
+    """Refuse names that are not options of the format.
+
+    Raises:
+        UsageError: the format has no option of this name; the message suggests a similar one.
+    """
+    known = [option.name for option in adapter_options(cls)]
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, [*known, *other_names])
+            raise UsageError(f"the format has no option {name!r}; its options are: {', '.join(known) or 'none'}{hint}")

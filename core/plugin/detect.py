@@ -32,7 +32,7 @@ class Match(NamedTuple):
         images: how many images there are, None if that is not known cheaply.
         exact: whether it is exactly so many; else there are at least as many.
         options: the adapter's options that it needs.
-        question: what cannot be told by looking, and which option would settle it.
+        question: what a sample does not show, and the option that answers it; empty if there is no question.
         variant: the variant of the format, as `kitti` of `labelformat:kitti`.
     """
 
@@ -55,14 +55,19 @@ def match_results(path: Path, flavour: str, tasks: tuple[TaskType, ...], dataset
 
 
 class Detection(NamedTuple):
-    """A match and its format."""
+    """A format that an export may have.
+
+    Attributes:
+        format: name of the format, for `--from`.
+        match: what the format recognises: source, task types, number of images, options.
+    """
 
     format: str
     match: Match
 
     @property
     def command(self) -> list[str]:
-        """The command that converts it, after which the datasource is to be named."""
+        """The command that converts the export, without the datasource, as words."""
         words = ["labelferry", "convert", "--from", self.format, "--to", "lightly", str(self.match.source)]
         for name, value in self.match.options.items():
             flag = f"--{name.replace('_', '-')}"
@@ -70,7 +75,7 @@ class Detection(NamedTuple):
         return words
 
     def describe(self) -> str:
-        """What it is, in a line or two, with the command."""
+        """Format, task types and number of images, and the command that converts it, in two or three lines."""
         match = self.match
         if match.images is None:
             count = ""
@@ -143,7 +148,7 @@ class Probe:
             folder: the path, or a folder that the format has in it.
             extensions: in lower case.
             depth: how far down to look.
-            known: whether something else tells already that the path is of the format.
+            known: whether it is already known that the path has this format.
         """
         if self.shallow and not known and Path(folder) == self.path:
             depth = 0
@@ -190,11 +195,14 @@ def json_files(probe: Probe) -> list[Path]:
 
 
 def detect(path: str | Path, shallow: bool = False) -> list[Detection]:
-    """What an export may be, by every known format; several where it holds several, or looking cannot tell.
+    """The formats that an export may have: several if it holds several, or if a sample of it does not show which.
+
+        for found in labelferry.detect("path/to/export"):
+            print(found.describe())
 
     Args:
         path: a file or a folder.
-        shallow: pass over what lies in folders below by itself.
+        shallow: ignore exports in the folders below.
 
     Raises:
         UsageError: there is no such path.
@@ -209,7 +217,7 @@ def detect(path: str | Path, shallow: bool = False) -> list[Detection]:
     for name in format_names():
         try:
             adapter = get_adapter(name)
-        except UsageError:  # a broken package's, which `formats` tells of
+        except UsageError:  # of a broken package, which `formats` reports
             continue
         probe.left = MOST
         for match in _matches(adapter, probe):
@@ -222,10 +230,10 @@ def detect_one(path: str | Path, settled: bool = False) -> Detection:
 
     Args:
         path: a file or a folder.
-        settled: options are given that may answer what cannot be told by looking.
+        settled: whether options are given that may answer the question of a match.
 
     Raises:
-        UsageError: it is nothing that is known, or may be several things, or something is to be settled first.
+        UsageError: no format or several formats recognise it, or a match has a question.
     """
     found = detect(path)
     if len(found) == 1 and (settled or not found[0].match.question):

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from labelferry.batch import Batch
+from labelferry.columns import Batch
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Category, Image, Listed

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from labelferry.batch import Batch
+from labelferry.columns import Batch
 from labelferry.errors import UsageError
 from labelferry.findings import Finding
 from labelferry.model import Category, Image, Listed, Refused

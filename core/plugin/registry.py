@@ -3,7 +3,6 @@ installed package's entry point, or taken from a file."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import labelferry.converters
-from labelferry.errors import UsageError
+from labelferry.errors import UsageError, did_you_mean
 from labelferry.plugin.adapter import Adapter
 
 if TYPE_CHECKING:
@@ -107,9 +106,8 @@ def _known_adapter(name: str) -> type[Adapter]:
             raise UsageError(f"the adapter of {name!r}, {entry.value}, is no subclass of labelferry.Adapter")
         return cls
     if name not in _registered:
-        near = difflib.get_close_matches(name, format_names(), 1, 0.4)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"there is no format {name!r}.{hint} Known formats: {', '.join(format_names())}")
+        known = format_names()
+        raise UsageError(f"there is no format {name!r}; known formats: {', '.join(known)}{did_you_mean(name, known)}")
     return _registered[name]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import orjson
 
-from labelferry.batch import Batch
+from labelferry.columns import Batch
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
 from labelferry.lightly import storage

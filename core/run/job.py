@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from labelferry.batch import UNKNOWN, Batch
+from labelferry.columns import UNKNOWN, Batch
 from labelferry.errors import ExportError, LabelferryError
 from labelferry.findings import Finding
 from labelferry.lightly.conform import Target, Unaccounted

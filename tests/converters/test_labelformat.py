@@ -312,7 +312,7 @@ def test_in_worker_processes(export: Path) -> None:
     assert check_adapter(adapter) == []
     command = "convert --from labelformat:coco a.json out --task object-detection --workers 2".split()
     done = subprocess.run(
-        [sys.executable, "-m", "labelferry.cli.app", *command], cwd=export, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "labelferry", *command], cwd=export, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert boxes(read_valid_task(export / "out", "labelformat_coco_object-detection")[1]) == EXPECTED

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelferry.batch import Batch
+from labelferry.columns import Batch
 from labelferry.findings import Finding
 from labelferry.lightly.categories import plan_categories
 from labelferry.lightly.conform import Target, conform

@@ -22,7 +22,7 @@ PAGE = ROOT / "docs/custom-adapters.md"
 
 
 def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "labelferry.cli.app", *arguments]
+    command = [sys.executable, "-m", "labelferry", *arguments]
     return subprocess.run(
         command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )

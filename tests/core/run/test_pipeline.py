@@ -230,7 +230,7 @@ def test_the_default_score_is_the_users(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"score": 1.5}, "score 1.5"),
+        ({"score": 1.5}, "score is a number from 0 to 1, not 1.5"),
         ({"workers": 0}, "workers"),
         ({"task": "segmentation"}, "no task type 'segmentation'"),
         ({"task": "keypoint-detection"}, "holds no keypoint-detection; it holds object-detection"),

@@ -437,7 +437,7 @@ def test_the_command(videos: Path, tmp_path: Path) -> None:
         command = [
             sys.executable,
             "-m",
-            "labelferry.cli.app",
+            "labelferry",
             "convert",
             "--from",
             "coco",
