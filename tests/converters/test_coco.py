@@ -346,3 +346,44 @@ def test_huge_claims_take_no_memory(image: dict[str, int], segmentation: Any, co
         env={"OPENBLAS_NUM_THREADS": "1", "PATH": ""},
     )
     assert done.stdout.split() == ([] if code is None else [code])
+
+
+def test_sizes_and_ids_beyond_64_bits(tmp_path: Path, convert: Convert, fails: Fails) -> None:
+    source = dataset(annotation={"id": 10**30})
+    source["images"].append({"id": 2, "file_name": "b.jpg", "width": 10**30, "height": 12})
+    source["annotations"].append({"id": 10**31, "image_id": 2, "category_id": 1, "bbox": [1e30, 2, 4, 4]})
+    found = convert(written(tmp_path, source), format="coco", keep_category_ids=True)
+    assert found["a.jpg"] == [{"category_id": 1, "bbox": [2, 2, 4, 4], "score": 1.0}]
+    ((where, _),) = {f.code: f.examples for f in convert.report.repairs}["box-grown"]  # type: ignore[attr-defined]
+    assert where.endswith(f"annotation id {10**31}")
+    source["images"][1]["width"] = -(10**30)
+    assert fails(written(tmp_path, source), format="coco")["image-size"][0][0] == "b.jpg"
+
+
+def test_keypoint_results_without_a_box_have_that_of_their_keypoints(tmp_path: Path, convert: Convert) -> None:
+    base = dataset(annotations=[], categories=[{"id": 1, "name": "person", "keypoints": ["a", "b"], "skeleton": []}])
+    results = [{"image_id": 1, "category_id": 1, "keypoints": [2, 3, 0.5, 8, 5, 0.25], "score": 0.5}]
+    options = {"format": "coco", "dataset": written(tmp_path, base, "base.json")}
+    found = convert(written(tmp_path, results), task="object-detection", **options)
+    assert found["a.jpg"] == [{"category_id": 0, "bbox": [2, 3, 6, 2], "score": 0.5}]
+
+
+@pytest.mark.parametrize(
+    "name", ["instances.json", "person_keypoints.json", "panoptic.json", "without_sizes/labels.json"]
+)
+@pytest.mark.parametrize(
+    "task", ["object-detection", "instance-segmentation", "semantic-segmentation", "keypoint-detection"]
+)
+def test_every_annotation_is_accounted_for(name: str, task: str, fixtures: Path, tmp_path: Path) -> None:
+    path = fixtures / "coco" / name
+    if not path.exists():
+        pytest.skip("no such fixture")
+    content = json.loads(path.read_text())
+    listed = sum(len(a.get("segments_info", [0])) for a in content["annotations"])
+    try:
+        report = labelferry.convert(path, tmp_path / "out", format="coco", task=task, on_error="skip")
+    except labelferry.UsageError as error:
+        assert "holds no" in str(error)
+        return
+    assert report.found_objects == listed
+    assert listed == sum(report.objects.values()) + report.merged_objects + report.lost_objects

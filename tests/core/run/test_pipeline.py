@@ -385,3 +385,89 @@ def test_the_public_api_encodes_and_decodes_the_documented_example() -> None:
     for wrong in ([2, 2], [12, 0], [13], [-1, 13], [[12]], [1.5, 10.5]):
         with pytest.raises(ValueError, match=r"run length|sum"):
             labelferry.decode(wrong, (3, 4))
+
+
+def test_a_task_whose_name_begins_with_that_of_a_running_one_is_free(tmp_path: Path) -> None:
+    from labelferry.lightly.task_folder import TaskFolder
+
+    fingerprint = "0123456789abcdef"
+    with TaskFolder(tmp_path, "x.y", fingerprint) as other:
+        labelferry.convert(Boxes({"a.jpg": [1]}), tmp_path, task_name="x")
+        assert other.files.parent.exists(), "the staging folder of x.y"
+    labelferry.convert(Boxes({"a.jpg": [1]}), tmp_path, task_name="x", overwrite=True)
+    assert other.files.parent.exists(), "left by a killed run, for the next one"
+
+
+def test_a_torn_journal_line_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelferry.run.convert.JOURNAL_AFTER", -1.0)
+    images = {f"{i}.jpg": [i % 50] for i in range(2000)}
+
+    def interrupt(done: int, total: int | None, what: str) -> None:
+        if done >= 1000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        labelferry.convert(Boxes(images), tmp_path, task_name="test", progress=interrupt)
+    (journal,) = tmp_path.rglob("journal")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-1]) + lines[-1][: len(lines[-1]) // 2])
+    report = labelferry.convert(Boxes(images), tmp_path, task_name="test")
+    assert 0 < report.resumed_images < 1000
+    assert {name: p[0]["bbox"][0] for name, p in predictions(tmp_path).items()} == {
+        f"{i}.jpg": i % 50 for i in range(2000)
+    }
+
+
+@pytest.mark.parametrize("change", ["content", "time", "size on disk"])
+def test_a_file_that_changes_after_an_interruption_is_read_again(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COCO: the one file that all images depend on."""
+    monkeypatch.setattr("labelferry.run.convert.JOURNAL_AFTER", -1.0)
+    monkeypatch.setattr("labelferry.plugin.export.BOXES", 8)
+    source = tmp_path / "a.json"
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 64, "height": 48} for i in range(40)]
+    annotations = [{"id": i, "image_id": i, "category_id": 1, "bbox": [5, 5, 9, 9]} for i in range(40)]
+    content = {"images": images, "categories": [{"id": 1, "name": "car"}], "annotations": annotations}
+    source.write_text(json.dumps(content))
+
+    def interrupt(done: int, total: int | None, what: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        labelferry.convert(source, tmp_path, format="coco", task_name="test", progress=interrupt)
+    status = os.stat(source)
+    if change == "content":  # same size, other time
+        source.write_text(source.read_text().replace("[5, 5, 9, 9]", "[7, 7, 9, 9]"))
+    elif change == "time":
+        os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    else:
+        source.write_text(source.read_text() + "  ")
+        os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+    report = labelferry.convert(source, tmp_path, format="coco", task_name="test")
+    assert report.resumed_images == 0
+    expected = 7 if change == "content" else 5
+    assert {p[0]["bbox"][0] for p in predictions(tmp_path).values()} == {expected}
+
+
+def test_what_an_interrupted_run_has_written_is_published_only_where_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labelferry.run.convert.JOURNAL_AFTER", -1.0)
+    images = {f"{i}.jpg": [i % 50] for i in range(2000)}
+
+    def interrupt(done: int, total: int | None, what: str) -> None:
+        if done >= 1000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        labelferry.convert(Boxes(images), tmp_path, task_name="test", progress=interrupt)
+    (folder,) = tmp_path.rglob("task")
+    (folder / "3.json").write_bytes(b"")  # as after a power cut
+    (folder / "stranger.json").write_bytes(b"{}")
+    report = labelferry.convert(Boxes(images), tmp_path, task_name="test")
+    assert report.images == 2000
+    assert report.resumed_images > 0
+    assert {name: p[0]["bbox"][0] for name, p in predictions(tmp_path).items()} == {
+        f"{i}.jpg": i % 50 for i in range(2000)
+    }
