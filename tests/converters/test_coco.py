@@ -350,14 +350,14 @@ def test_huge_claims_take_no_memory(image: dict[str, int], segmentation: Any, co
 
 def test_sizes_and_ids_beyond_64_bits(tmp_path: Path, convert: Convert, fails: Fails) -> None:
     source = dataset(annotation={"id": 10**30})
-    source["images"].append({"id": 2, "file_name": "b.jpg", "width": 10**30, "height": 12})
+    source["images"].append({"id": 2, "file_name": "b.jpg", "width": -(10**30), "height": 12})
     source["annotations"].append({"id": 10**31, "image_id": 2, "category_id": 1, "bbox": [1e30, 2, 4, 4]})
+    assert fails(written(tmp_path, source), format="coco")["image-size"][0][0] == "b.jpg"
+    source["images"][1]["width"] = 10**30
     found = convert(written(tmp_path, source), format="coco", keep_category_ids=True)
     assert found["a.jpg"] == [{"category_id": 1, "bbox": [2, 2, 4, 4], "score": 1.0}]
     ((where, _),) = {f.code: f.examples for f in convert.report.repairs}["box-outside"]  # type: ignore[attr-defined]
     assert where.endswith(f"annotation id {10**31}")
-    source["images"][1]["width"] = -(10**30)
-    assert fails(written(tmp_path, source), format="coco")["image-size"][0][0] == "b.jpg"
 
 
 def test_keypoint_results_without_a_box_have_that_of_their_keypoints(tmp_path: Path, convert: Convert) -> None:
