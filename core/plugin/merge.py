@@ -64,7 +64,8 @@ class _MergedExport(Export):
                 for adapter, part in zip(adapters, parts, strict=True)
             ]
         self._parts = parts
-        categories, self._ids = _merged_categories(parts, conflicts)
+        has_keypoints = parts[0].task is TaskType.KEYPOINT_DETECTION
+        categories, self._ids = _merged_categories(parts, conflicts, has_keypoints)
         super().__init__(request, tasks, categories, [path for part in parts for path in part.files])
         self.has_sizes = all(part.has_sizes for part in parts)
         self.first_frame = parts[0].first_frame
@@ -134,14 +135,24 @@ def _common_tasks(parts: Sequence[Export]) -> tuple[TaskType, ...]:
     return common
 
 
-def _merged_categories(parts: Sequence[Export], conflicts: Conflicts) -> tuple[list[Category], list[dict[int, int]]]:
-    """The categories of all exports, and of each export its ids with those that they become."""
+def _merged_categories(
+    parts: Sequence[Export], conflicts: Conflicts, has_keypoints: bool
+) -> tuple[list[Category], list[dict[int, int]]]:
+    """The categories of all exports, and of each export its ids with those that they become.
+
+    Args:
+        parts: the exports.
+        conflicts: `refuse` refuses an id that has two names.
+        has_keypoints: whether keypoints are made, which must then be the same for categories of one name.
+    """
     merged: dict[str, Category] = {}
     names: dict[int, tuple[str, int]] = {}
     ids: list[dict[int, int]] = []
     for place, part in enumerate(parts):
         own = {}
         for category in part.categories:
+            if not has_keypoints:
+                category = category._replace(keypoints=(), skeleton=())
             name, other = names.setdefault(category.id, (category.name, place))
             if name != category.name and conflicts == "refuse":
                 raise UsageError(

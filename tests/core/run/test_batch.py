@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import labelferry
 from labelferry.plugin.merge import Merged
@@ -342,3 +344,70 @@ def test_different_formats_and_files_of_adapters(fixtures: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert len(read_valid_task(tmp_path / "out", "boxes")[1]) == 70
     assert len(read_valid_task(tmp_path / "out", "both")[1]) == 6
+
+
+def test_a_task_of_an_earlier_version_is_converted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan([Job([str(coco(tmp_path / "a.json"))], Options(format="coco", task_name="t"))])
+    assert [outcome.status for outcome in labelferry.batch(plan, tmp_path / "out", workers=1)] == ["done"]
+    assert [outcome.status for outcome in labelferry.batch(plan, tmp_path / "out", workers=1)] == ["unchanged"]
+    monkeypatch.setattr("labelferry.run.batch.version", lambda _: "0.0.1")
+    assert [outcome.status for outcome in labelferry.batch(plan, tmp_path / "out", workers=1)] == ["done"]
+
+
+def merged_outcome(tmp_path: Path, sources: list[Path], **options: Any) -> Outcome:
+    format_options = options.pop("options", {})
+    job = Job([str(path) for path in sources], Options(task_name="t", **options), format_options)
+    (outcome,) = labelferry.batch(Plan([job]), tmp_path / "out", workers=1)
+    return outcome
+
+
+def test_errors_of_each_export_are_errors_of_the_merged_task(fixtures: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(fixtures / "yolo/segmentation", tmp_path / name)
+    data = next((tmp_path / "two").glob("*.yaml"))
+    data.write_text(data.read_text() + "\nvalid: nowhere\n")
+    for image in [path for path in (tmp_path / "two").rglob("*") if path.suffix in (".png", ".jpg")]:
+        image.rename(image.with_name(f"two_{image.name}"))
+    for label in [path for path in (tmp_path / "two").rglob("*.txt") if path.name != "classes.txt"]:
+        label.rename(label.with_name(f"two_{label.name}"))
+    outcome = merged_outcome(tmp_path, [tmp_path / "one", tmp_path / "two"], format="yolo")
+    assert outcome.status == "failed"
+    assert outcome.report is not None
+    assert [error.code for error in outcome.report.errors] == ["split-missing"]
+
+
+def test_instance_maps_that_are_merged_give_the_box_of_each_instance(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "ids").mkdir(parents=True)
+        (tmp_path / name / "classes").mkdir()
+        ids, classes = np.zeros((12, 16), np.uint8), np.zeros((12, 16), np.uint8)
+        ids[1:3, 1:4], ids[8:11, 10:15] = 1, 2
+        classes[1:3, 1:4] = classes[8:11, 10:15] = 1
+        Image.fromarray(ids).save(tmp_path / name / "ids" / f"{name}.png")
+        Image.fromarray(classes).save(tmp_path / name / "classes" / f"{name}.png")
+    (tmp_path / "names.txt").write_text("background\ncar\n")
+    adapters = [
+        get_adapter("masks")(
+            tmp_path / name / "ids", class_masks=str(tmp_path / name / "classes"), labels=tmp_path / "names.txt"
+        )
+        for name in ("a", "b")
+    ]
+    labelferry.convert(Merged(adapters), tmp_path / "out", task="object-detection", task_name="t")
+    found = read_valid_task(tmp_path / "out", "t")[1]
+    assert {name: [p["bbox"] for p in objects] for name, objects in found.items()} == {
+        "a.png": [[1, 1, 3, 2], [10, 8, 5, 3]],
+        "b.png": [[1, 1, 3, 2], [10, 8, 5, 3]],
+    }
+
+
+def test_poses_and_boxes_merge_into_object_detection(tmp_path: Path) -> None:
+    poses = coco(
+        tmp_path / "poses.json",
+        images=[{"id": 1, "file_name": "p.jpg", "width": 64, "height": 48}],
+        categories=[{"id": 1, "name": "person", "keypoints": ["a"], "skeleton": []}],
+        annotations=[{"id": 1, "image_id": 1, "category_id": 1, "keypoints": [5, 6, 2], "bbox": [1, 2, 30, 30]}],
+    )
+    boxes = coco(tmp_path / "boxes.json", categories=[{"id": 2, "name": "bus"}])
+    outcome = merged_outcome(tmp_path, [poses, boxes], format="coco")
+    assert outcome.report is not None
+    assert (outcome.report.task_type, outcome.report.objects) == ("object-detection", {"person": 1, "bus": 1})
