@@ -1,4 +1,4 @@
-"""The intermediate representation: what every adapter produces and the writer consumes, and nothing else."""
+"""What adapters produce: categories, images, and the labels of one image."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Annotations:
         masks: N masks, each as large as the image.
         keypoints: N arrays (K, 3) float64 of x, y in pixels and a score in [0, 1].
         findings: what the adapter met while it read this image.
-        locate: tells where object i stands in the export ("labels/a.txt:3"), for messages.
+        locate: gives the place of object i in the export ("labels/a.txt:3"), for messages.
         found: how many objects the export lists for this image (lines, elements, list entries), whatever became of
             them; None if nobody counted.
         interpolated: how many of the objects the export does not list, but reading adds between keyframes.
@@ -167,7 +167,7 @@ class Annotations:
             size: (width, height) of the image in pixels.
 
         Raises:
-            ValueError: some objects have a value that others lack.
+            ValueError: some objects have a value that others do not have.
         """
         rows = list(objects)
 

@@ -1,4 +1,4 @@
-"""Writing a task from Python, image by image and frame by frame: for people with a model in their hands."""
+"""Writing a task from Python, image by image and frame by frame, straight from a model."""
 
 from __future__ import annotations
 
@@ -54,16 +54,16 @@ def open_task(
         datasource: folder that holds, or is to hold, `.lightly`.
         name: the task's name.
         task: the task type, as `object-detection`.
-        categories: names, whose places are the model's ids, or `Category`s, with keypoints; or the model's id by name,
-            of those to keep where the model knows more. Predictions that come with names, as Ultralytics' do, go by
-            name: those of other classes are left out and counted.
+        categories: names, whose places are the model's ids, or `Category`s, with keypoints; or the model's ids by
+            name, to keep some of its classes. Predictions that come with names, as Ultralytics' do, are matched by name:
+            those of other classes are left out and counted.
         score: the score of objects that have none, in [0, 1].
         aggregate: how the scores of a segment's pixels become its own: their median or mean.
         on_error: `fail` raises at the first prediction that cannot be used; `skip` leaves it out and counts it.
         overwrite: replace a task of this name.
 
     Raises:
-        UsageError: the arguments are at fault, or the task exists.
+        UsageError: an argument is wrong, or the task exists.
     """
     if not 0 <= score <= 1:
         raise UsageError(f"the score {score} is not in [0, 1]")
@@ -79,8 +79,8 @@ def open_task(
 class TaskWriter:
     """A task that is being written; `open_task` makes one.
 
-    It may be sent to other processes, pickled or by fork, and written to there, each image by one of them; they must
-    have ended before the block does, in the process that began it.
+    Other processes may write to it too, after pickling or a fork, each image from one process; they must end before the
+    block ends in the process that began it.
 
     Attributes:
         task: the task type.
@@ -187,7 +187,7 @@ class TaskWriter:
 
         Raises:
             ExportError: the predictions cannot be used; with `on_error="skip"` this is counted instead.
-            UsageError: the call is at fault.
+            UsageError: the call is wrong.
         """
         columns = {
             "xywh": xywh,
@@ -211,7 +211,7 @@ class TaskWriter:
                 below the datasource's folder.
 
         Raises:
-            ExportError: it is no video.
+            ExportError: it is not a video that can be read.
             UsageError: it lies elsewhere, and no name is given.
         """
         if name is None:
@@ -357,7 +357,7 @@ class VideoWriter:
 
         Raises:
             ExportError: the predictions cannot be used; with `on_error="skip"` this is counted instead.
-            UsageError: the call is at fault, or there is no such frame.
+            UsageError: the call is wrong, or there is no such frame.
         """
         from labelferry.video.footage import frame_name
 
