@@ -57,7 +57,7 @@ def write_new(path: str, data: bytes) -> None:
 
 
 def replace_file(path: Path, data: bytes, temporary: Path) -> None:
-    """Write a whole file under the name `temporary`, sync it, and rename it: the path always holds the old or the new one."""
+    """Write a whole file as `temporary`, sync it, and rename it: the path always holds the old or the new content."""
     with open(temporary, "wb") as file:
         file.write(data)
         file.flush()

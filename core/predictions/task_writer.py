@@ -55,7 +55,7 @@ def open_task(
         name: the task's name.
         task: the task type, as `object-detection`.
         categories: names, whose places are the model's ids, or `Category`s, with keypoints; or the model's ids by
-            name, to keep some of its classes. Predictions that come with names, as Ultralytics' do, are matched by name:
+            name, to keep some of its classes. Predictions that have names, as Ultralytics' do, are matched by name:
             those of other classes are left out and counted.
         score: the score of objects that have none, in [0, 1].
         aggregate: how the scores of a segment's pixels become its own: their median or mean.
