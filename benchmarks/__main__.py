@@ -115,9 +115,8 @@ def main() -> None:
         "--folder", type=Path, help="where to put data and results; default: a RAM disk if there is one"
     )
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument(
-        "--only", default="", help="only the rows with this word: coco, masks, yolo, voc, video, python, large, start_up"
-    )
+    words = "coco, masks, yolo, voc, video, python, large, start_up"
+    parser.add_argument("--only", default="", help=f"only the rows with this word: {words}")
     options = parser.parse_args()
     place = options.folder or (Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else None)
     with tempfile.TemporaryDirectory(prefix="labelferry_", dir=place) as name:
@@ -251,7 +250,8 @@ def python(folder: Path, runs: int) -> None:
 
     times = [seconds(write, folder) for _ in range(runs)]
     each = statistics.median(times) / images * 1e6
-    row(f"open_task, {images:,} images of 8 boxes, each", f"{each:.0f} us", "", "", "", "at most 200 us", "in process")
+    what = f"open_task, {images:,} images of 8 boxes, each"
+    row(what, f"{each:.0f} us", "", "", "", "at most 200 us", "in process")
 
 
 def large(folder: Path, runs: int) -> None:

@@ -48,8 +48,7 @@ def register(name: str) -> Callable[[A], A]:
 
 def format_names() -> list[str]:
     """The names of all known formats, in alphabetical order; nothing is imported for it."""
-    built_in = (module.name for module in pkgutil.iter_modules(labelferry.converters.__path__))
-    return sorted({*built_in, *_registered, *_entry_points()})
+    return sorted({*_built_in(), *_registered, *_entry_points()})
 
 
 def get_adapter(name: str) -> type[Adapter]:
@@ -94,8 +93,14 @@ def load_file(module: str, path: str) -> None:
     _files[module] = path
 
 
+def _built_in() -> list[str]:
+    """The formats in `labelferry.converters`: a module or package each, unless its name is private."""
+    modules = pkgutil.iter_modules(labelferry.converters.__path__)
+    return [module.name for module in modules if not module.name.startswith("_")]
+
+
 def _known_adapter(name: str) -> type[Adapter]:
-    if name not in _registered and name in (m.name for m in pkgutil.iter_modules(labelferry.converters.__path__)):
+    if name not in _registered and name in _built_in():
         importlib.import_module(f"labelferry.converters.{name}")
     if name not in _registered and (entry := _entry_points().get(name)):
         try:

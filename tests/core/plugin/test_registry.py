@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import labelferry
+import labelferry.converters as labelferry_converters
 from labelferry.plugin import registry
 from labelferry.testing import check_adapter
 from tests.conftest import ROOT
@@ -277,3 +278,27 @@ def test_a_class_within_a_function_cannot_be_sent(tmp_path: Path) -> None:
         pass
 
     assert any("cannot be pickled" in problem for problem in check_adapter(Local(tmp_path)))
+
+
+def test_private_modules_are_not_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "_shared.py").write_text("")
+    (tmp_path / "other.py").write_text("")
+    monkeypatch.setattr("labelferry.converters.__path__", [*labelferry_converters.__path__, str(tmp_path)])
+    assert "other" in registry.format_names()
+    assert "_shared" not in registry.format_names()
+    with pytest.raises(labelferry.UsageError, match="there is no format '_shared'"):
+        registry.get_adapter("_shared")
+
+
+def test_every_package_of_the_sources_is_installed() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    listed = re.findall(
+        '"(labelferry.*)"', text[text.index("packages = [") : text.index("[tool.setuptools.package-dir]")]
+    )
+    folders = {path.parent for top in ("core", "converters") for path in (ROOT / top).rglob("__init__.py")}
+    names = {
+        ".".join(("labelferry", *(part for part in folder.relative_to(ROOT).parts if part != "core")))
+        for folder in folders
+        if "__pycache__" not in folder.parts
+    }
+    assert sorted(listed) == sorted(names)
