@@ -51,8 +51,13 @@ class Keypoints:
         owners = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         return np.bincount(owners, which, len(self)) > 0
 
+    def labelled(self) -> Keypoints:
+        """Only the points with a score above 0: COCO's visibility 0 means that a point is not labelled."""
+        keep = self.points[:, 2] > 0
+        return Keypoints(self.points[keep], np.concatenate(([0], np.cumsum(keep)))[self.offsets])
+
     def boxes(self) -> Floats:
-        """(N, 4) tight boxes around all points of an object, invisible ones included; NaN where it has no point."""
+        """(N, 4) tight boxes around all points of an object; NaN where it has no point."""
         boxes = np.full((len(self), 4), np.nan)
         has_points = np.flatnonzero(np.diff(self.offsets))
         if len(has_points):

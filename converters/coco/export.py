@@ -306,9 +306,9 @@ def _with_boxes(batch: Batch, part: Part, is_results: bool) -> Batch:
     without_mask = no_box[found.missing]
     points, places, faults = _decoded_keypoints(batch, part, without_mask, is_results)
     findings += faults
-    boxes[without_mask[places]] = points.boxes()
+    boxes[without_mask[places]] = points.labelled().boxes()
     text = "the object has neither a bbox nor a segmentation or keypoints to take it from"
-    missing = np.setdiff1d(np.arange(len(without_mask)), places)
+    missing = np.flatnonzero(np.isnan(boxes[without_mask, 0]))
     reported = {finding.where for finding in faults}
     for i in without_mask[missing].tolist():
         where = batch.locate(int(rows[i]))
@@ -334,7 +334,9 @@ def _with_keypoints(batch: Batch, part: Part, is_results: bool) -> Batch:
     kept = replace(batch.take(keep), keypoints=points, findings=[*batch.findings, *findings])
     assert kept.boxes is not None
     if np.isnan(kept.boxes).any():
-        kept.boxes = np.where(np.isnan(kept.boxes), points.boxes(), kept.boxes)
+        labelled = points.labelled().boxes()
+        tight = np.where(np.isnan(labelled), points.boxes(), labelled)
+        kept.boxes = np.where(np.isnan(kept.boxes), tight, kept.boxes)
     return kept
 
 

@@ -362,10 +362,12 @@ def test_sizes_and_ids_beyond_64_bits(tmp_path: Path, convert: Convert, fails: F
 
 def test_keypoint_results_without_a_box_have_that_of_their_keypoints(tmp_path: Path, convert: Convert) -> None:
     base = dataset(annotations=[], categories=[{"id": 1, "name": "person", "keypoints": ["a", "b"], "skeleton": []}])
-    results = [{"image_id": 1, "category_id": 1, "keypoints": [2, 3, 0.5, 8, 5, 0.25], "score": 0.5}]
+    points = [[2, 3, 0.5, 8, 5, 0.25], [0, 0, 0, 8, 5, 0.25], [0, 0, 0, 0, 0, 0]]
+    results = [{"image_id": 1, "category_id": 1, "keypoints": one, "score": 0.5} for one in points]
     options = {"format": "coco", "dataset": written(tmp_path, base, "base.json")}
-    found = convert(written(tmp_path, results), task="object-detection", **options)
-    assert found["a.jpg"] == [{"category_id": 0, "bbox": [2, 3, 6, 2], "score": 0.5}]
+    found = convert(written(tmp_path, results), task="object-detection", on_error="skip", **options)
+    assert [(one["bbox"], one["score"]) for one in found["a.jpg"]] == [([2, 3, 6, 2], 0.5), ([7.5, 4.5, 1, 1], 0.5)]
+    assert [(f.code, f.count) for f in convert.report.errors] == [("box-missing", 1)]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
