@@ -16,7 +16,7 @@ from av.error import FFmpegError
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.video.bitstream import CHECKS, Unproven
+from labelferry.video.packets import CHECKS, Unproven
 
 _WHOLE_PICTURES = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 """Containers that store exactly one access unit a packet."""
