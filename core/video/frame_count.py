@@ -91,7 +91,7 @@ def _count_packets(container: Any) -> FrameCount:
                 continue
             if packet.is_corrupt or packet.is_discard or packet.pts is None or _has_own_description(packet):
                 raise Unproven
-            check(memoryview(packet))
+            check(memoryview(packet), packet.pts)
             frames += 1
     except (IndexError, FFmpegError):  # cut short, or not what it says it is
         raise Unproven from None

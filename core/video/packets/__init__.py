@@ -1,28 +1,25 @@
-"""What the heads of packets say: whether each is one frame that a decoder shows."""
+"""Packet headers: do they prove, without decoding, that every packet is exactly one shown frame?
+
+One module per codec. A check accepts only what a test video covers, whose count is compared with a full decode; for
+everything else it raises `Unproven`, and the file is decoded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from labelferry.video.packets.av1 import Av1
+from labelferry.video.packets.av1 import Av1Check
 from labelferry.video.packets.bits import PacketCheck, Unproven
-from labelferry.video.packets.h264 import H264
-from labelferry.video.packets.h265 import H265
-from labelferry.video.packets.vp8 import vp8
-from labelferry.video.packets.vp9 import vp9
+from labelferry.video.packets.h264 import H264Check
+from labelferry.video.packets.h265 import H265Check
+from labelferry.video.packets.vp9 import Vp9Check
 
 __all__ = ["CHECKS", "PacketCheck", "Unproven"]
 
-
 CHECKS: dict[str, Callable[[bytes], PacketCheck]] = {
-    "h264": H264,
-    "hevc": H265,
-    "vp8": vp8,
-    "libvpx": vp8,
-    "vp9": vp9,
-    "libvpx-vp9": vp9,
-    "av1": Av1,
-    "libdav1d": Av1,
-    "libaom-av1": Av1,
+    "h264": H264Check,
+    "hevc": H265Check,
+    "vp9": Vp9Check,
+    "libdav1d": Av1Check,
 }
-"""By the name of FFmpeg's decoder."""
+"""Makes the check of a stream from its extradata, by the name of FFmpeg's decoder."""

@@ -1,91 +1,94 @@
-"""AV1: the AV1 bitstream specification (5.3, 5.9)."""
+"""Packets of AV1. Syntax: AV1 bitstream specification, 5.3 (OBUs), 5.5 (sequence header) and 5.9 (frame header)."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from labelferry.video.packets.bits import HEADER_SIZE, Bits, Unproven
 
-from labelferry.video.packets.bits import HEADER, Bits, Unproven
+_SEQUENCE_HEADER, _FRAME_HEADER, _FRAME = 1, 3, 6
+_IGNORED = (2, 5, 15)
+"""OBUs without an effect on the number of frames: temporal delimiter, metadata, padding."""
+
+_KEY_FRAME, _SWITCH_FRAME = 0, 3
 
 
-class _Sequence(NamedTuple):
-    """What a sequence header says about frame headers.
+class Av1Check:
+    """Proves that every packet shows exactly one frame of a single layer, that the first is a key frame, and that none
+    is missing between two of them, after which a decoder may stop.
 
-    Attributes:
-        screen_content: seq_force_screen_content_tools, 2 where frames say it themselves.
-        integer_motion: seq_force_integer_mv, likewise.
-        order_bits: of order_hint.
+    The order hints of shown frames have no gap, but key frames restart them, so a gap of whole groups of pictures shows
+    in the times only: no step is twice another.
     """
 
-    screen_content: int
-    integer_motion: int
-    order_bits: int
-
-
-class Av1:
-    """Every temporal unit shows one frame, of one layer: the first a key frame, the others next in the order shown."""
-
     def __init__(self, extradata: bytes) -> None:
-        self._header = b""
-        self._sequence: _Sequence | None = None
-        self._slots: list[int | None] = [None] * 8  # orders of the frames that are kept
-        self._order: int | None = None  # of the last frame shown
+        self._sequence = b""
+        self._order_bits = 0
+        self._slots: list[int | None] = [None] * 8  # order hints of the stored frames
+        self._order: int | None = None  # order hint of the last shown frame
+        self._time: int | None = None
+        self._steps: list[int] = []  # the shortest and the longest
 
-    def __call__(self, packet: memoryview) -> None:
+    def __call__(self, packet: memoryview, time: int) -> None:
+        if self._time is not None:
+            steps = sorted((*self._steps, time - self._time))
+            self._steps = [steps[0], steps[-1]]
+            if steps[-1] >= 2 * steps[0]:
+                raise Unproven
+        self._time = time
         at, shown = 0, 0
         while at < len(packet):
             header = packet[at]
-            kind = header >> 3 & 15
-            at += 1
-            if header & 4:  # an extension: layers
+            if header & 0b111 != 0b010:  # without an extension (layers), with a size
                 raise Unproven
-            size = len(packet) - at
-            if header & 2:
-                size = shift = 0
-                while True:
-                    byte = packet[at]
-                    at += 1
-                    size |= (byte & 127) << shift
-                    shift += 7
-                    if byte < 128:
-                        break
-            unit = bytes(packet[at : at + size])
-            if kind == 1:
-                if self._header not in (b"", unit):
-                    raise Unproven
-                self._header, self._sequence = unit, _read_sequence(unit)
-            elif kind in (3, 6):
-                shown += self._shows_frame(unit[:HEADER])
+            size = shift = 0
+            while True:
+                at += 1
+                size |= (packet[at] & 127) << shift
+                shift += 7
+                if packet[at] < 128:
+                    break
+            at += 1
+            kind, content = header >> 3, packet[at : at + size]
+            if kind == _SEQUENCE_HEADER:
+                self._set_sequence(bytes(content))
+            elif kind in (_FRAME_HEADER, _FRAME):
+                shown += self._is_shown(bytes(content[:HEADER_SIZE]))
+            elif kind not in _IGNORED:
+                raise Unproven
             at += size
         if shown != 1 or at != len(packet):
             raise Unproven
 
-    def _shows_frame(self, unit: bytes) -> bool:
-        if self._sequence is None:
+    def _set_sequence(self, header: bytes) -> None:
+        if self._sequence not in (b"", header):
             raise Unproven
-        screen_content, integer_motion, order_bits = self._sequence
-        bits = Bits(unit, has_escapes=False)
+        self._sequence, self._order_bits = header, _read_order_bits(header)
+
+    def _is_shown(self, header: bytes) -> bool:
+        if not self._sequence:
+            raise Unproven
+        bits = Bits(header)
         if bits.flag():  # show_existing_frame
-            self._show(self._slots[bits.bits(3)])
+            self._show(self._slots[bits.read(3)])
             return True
-        kind, is_shown = bits.bits(2), bits.flag()
-        is_restart = kind == 0 and is_shown  # a key frame
+        kind, is_shown = bits.read(2), bits.flag()
+        is_reset = kind == _KEY_FRAME and is_shown
+        if kind == _SWITCH_FRAME or (self._order is None and not is_reset):
+            raise Unproven
         if not is_shown:
             bits.flag()
-            if kind == 0:  # a key frame to be shown later
+            if kind == _KEY_FRAME:  # resets the order when it is shown later
                 raise Unproven
-        if self._order is None and not is_restart:
-            raise Unproven
-        is_resilient = kind == 3 or is_restart or bits.flag()
+        if not is_reset:
+            bits.require_zeros()  # error_resilient_mode
         bits.flag()
-        if (bits.flag() if screen_content == 2 else screen_content) and integer_motion == 2:
+        if bits.flag():  # allow_screen_content_tools
             bits.flag()
-        if kind != 3:
-            bits.flag()
-        order = bits.bits(order_bits)
-        if kind in (1, 3) and not is_resilient:
-            bits.bits(3)
-        refreshed = 255 if kind == 3 or is_restart else bits.bits(8)
-        if is_restart:
+        bits.flag()
+        order = bits.read(self._order_bits)
+        if kind == 1:
+            bits.read(3)
+        refreshed = 255 if is_reset else bits.read(8)
+        if is_reset:
             self._order = order
         elif is_shown:
             self._show(order)
@@ -93,41 +96,26 @@ class Av1:
         return is_shown
 
     def _show(self, order: int | None) -> None:
-        assert self._sequence is not None
-        if self._order is None or order != (self._order + 1) % (1 << self._sequence.order_bits):
+        if self._order is None or order != (self._order + 1) % (1 << self._order_bits):
             raise Unproven
         self._order = order
 
 
-def _read_sequence(unit: bytes) -> _Sequence:
-    bits = Bits(unit, has_escapes=False)
-    bits.bits(3)
-    if bits.bits(2):  # a still picture
+def _read_order_bits(header: bytes) -> int:
+    """The width of order_hint, from a sequence header."""
+    bits = Bits(header)
+    bits.read(3)
+    bits.require_zeros(4)  # still pictures, timing_info, initial_display_delay
+    bits.require_zeros(5 + 12)  # operating points, which select layers
+    if bits.read(5) > 7:  # seq_level_idx
+        bits.flag()
+    width_bits, height_bits = bits.read(4) + 1, bits.read(4) + 1
+    bits.read(width_bits + height_bits)
+    bits.require_zeros()  # frame_id_numbers_present_flag
+    bits.read(7)
+    if not bits.flag():  # enable_order_hint
         raise Unproven
-    if bits.flag():  # timing
-        bits.bits(64)
-        if bits.flag():
-            bits.golomb()
-        if bits.flag():  # a decoder model, which makes headers longer
-            raise Unproven
-    has_delays = bits.flag()
-    for _ in range(bits.bits(5) + 1):
-        bits.bits(12)
-        if bits.bits(5) > 7:
-            bits.flag()
-        if has_delays and bits.flag():
-            bits.bits(4)
-    width_bits, height_bits = bits.bits(4) + 1, bits.bits(4) + 1
-    bits.bits(width_bits + height_bits)
-    if bits.flag():  # frames have numbers
+    bits.read(2)
+    if bits.read(2) != 3:  # frame headers choose screen content tools and whole-pixel motion
         raise Unproven
-    bits.bits(7)
-    has_order = bits.flag()
-    if not has_order:
-        raise Unproven
-    bits.bits(2)
-    screen_content = 2 if bits.flag() else bits.bits(1)
-    integer_motion = 2
-    if screen_content and not bits.flag():
-        integer_motion = bits.bits(1)
-    return _Sequence(screen_content, integer_motion, bits.bits(3) + 1)
+    return bits.read(3) + 1

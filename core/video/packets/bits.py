@@ -1,62 +1,70 @@
-"""The bits of packets, and what every check of them shares."""
+"""What the packet checks of all codecs share: a bit reader, NAL units and picture order counts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-HEADER = 128
-"""Bytes of a slice that hold what is read of its header."""
+HEADER_SIZE = 128
+"""Bytes at the start of a slice or frame that contain every element the checks read."""
 
 
 class Unproven(Exception):
-    """Only decoding tells how many frames these packets are."""
+    """The packet headers do not prove the number of frames, so the file must be decoded."""
 
 
-PacketCheck = Callable[[memoryview], None]
-"""Is given each packet in turn; raises Unproven unless it is one frame."""
+PacketCheck = Callable[[memoryview, int], None]
+"""Called with each packet in turn and its presentation time; raises Unproven unless it is exactly one shown frame."""
 
 
 class Bits:
-    """Reads the bits of a header, without the bytes that keep start codes out of H.264 and H.265."""
+    """Reader of the bits of a header. Reading past the end raises Unproven.
 
-    def __init__(self, data: bytes, has_escapes: bool = True) -> None:
+    Args:
+        data: the header.
+        has_escapes: whether to remove emulation prevention bytes (H.264 and H.265).
+    """
+
+    def __init__(self, data: bytes, has_escapes: bool = False) -> None:
         if has_escapes:
             data = data.replace(b"\0\0\3", b"\0\0")
         self._value = int.from_bytes(data, "big")
         self._left = 8 * len(data)
 
-    def bits(self, count: int) -> int:
+    def read(self, count: int) -> int:
         self._left -= count
         if self._left < 0:
-            raise IndexError("the header is too short")
+            raise Unproven
         return self._value >> self._left & ((1 << count) - 1)
 
     def flag(self) -> bool:
-        return self.bits(1) == 1
+        return self.read(1) == 1
+
+    def require_zeros(self, count: int = 1) -> None:
+        """Reads bits of features whose effect on the number of frames is untested: raises Unproven if one is set."""
+        if self.read(count):
+            raise Unproven
 
     def golomb(self) -> int:
-        """An Exp-Golomb code: ue(v), or se(v) where only its length matters."""
+        """Reads an Exp-Golomb code: ue(v), or se(v) if its value is not used."""
         zeros = 0
         while not self.flag():
             zeros += 1
-        return (1 << zeros) - 1 + self.bits(zeros)
-
-    def signed_golomb(self) -> int:
-        code = self.golomb()
-        return (code + 1) // 2 if code % 2 else -(code // 2)
+        return (1 << zeros) - 1 + self.read(zeros)
 
 
-def nal_units(data: memoryview, length_size: int) -> Iterator[memoryview]:
+def nal_units(packet: memoryview, length_size: int) -> Iterator[memoryview]:
+    """NAL units of a packet, each with its length before it, as in MP4 and Matroska (ISO/IEC 14496-15, 4.3.3)."""
     at = 0
-    while at < len(data):
-        end = at + length_size + int.from_bytes(data[at : at + length_size], "big")
-        if end > len(data):
+    while at < len(packet):
+        end = at + length_size + int.from_bytes(packet[at : at + length_size], "big")
+        if end > len(packet):
             raise Unproven
-        yield data[at + length_size : end]
+        yield packet[at + length_size : end]
         at = end
 
 
-def full_order(lsb: int, bits: int, near: int) -> int:
-    """A picture order count, of which the lowest bits are given, from that of the reference picture before."""
-    half = 1 << bits - 1
-    return near + (lsb - near + half - 1) % (2 * half) - half + 1
+def full_order(low_bits: int, width: int, previous: int) -> int:
+    """A picture order count from its `width` lowest bits: the value nearest to the count of the reference picture
+    before it (ITU-T H.264, 8.2.1.1; ITU-T H.265, 8.3.1)."""
+    half = 1 << width - 1
+    return previous + (low_bits - previous + half - 1) % (2 * half) - half + 1

@@ -17,21 +17,31 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labelferry.errors import ExportError
-from labelferry.video import frame_count
 from labelferry.video.frame_count import FrameCount, count_frames
-from tests.video_files import FRAMES, SIZE, copy_packets, decode, write_video
+from tests.video_files import FRAMES, SIZE, copy_packets, counted, decode, is_by_packets, write_by_command, write_video
 
 
 class Recipe(NamedTuple):
-    """How a video is encoded, and whether its packets alone tell the number of its frames."""
+    """How a video is encoded.
+
+    Attributes:
+        extension: of the file.
+        codec: FFmpeg's name of the encoder.
+        options: of the encoder. Those with `{run}` are for two passes, which share the file `{log}`.
+        by_packets: whether the packets prove the number of frames.
+        more: further arguments of `write`.
+        write: encodes the video.
+    """
 
     extension: str
     codec: str
     options: Mapping[str, str] = MappingProxyType({})
     by_packets: bool = False
     more: Mapping[str, Any] = MappingProxyType({})
+    write: Callable[..., Path] = write_video
 
 
+TWO_PASSES = {"lag-in-frames": "25", "b:v": "100k", "pass": "{run}", "passlogfile": "{log}"}
 X265 = "log-level=0:keyint=8:min-keyint=8"
 UNEVEN = [40 * index + 13 * (index % 3) for index in range(FRAMES)]
 
@@ -59,12 +69,34 @@ VIDEOS = {
     "h264 uneven": Recipe("mp4", "libx264", {"g": "8"}, True, {"times": UNEVEN}),
     "h264 fragmented": Recipe("mp4", "libx264", {"g": "8"}, True, {"mux": {"movflags": "frag_keyframe+empty_moov"}}),
     "h264 moov in front": Recipe("mp4", "libx264", {"g": "8"}, True, {"mux": {"movflags": "faststart"}}),
+    "h264 main": Recipe("mp4", "libx264", {"profile": "main"}, True),
+    "h264 10 bits": Recipe("mp4", "libx264", {"g": "8"}, True, {"pixels": "yuv420p10le"}),
+    "h264 4:2:2": Recipe("mp4", "libx264", {"g": "8"}, True, {"pixels": "yuv422p"}),
+    "h264 cropped": Recipe("mp4", "libx264", {"g": "8"}, True, {"size": (60, 50)}),
+    "h264 colours": Recipe(
+        "mp4",
+        "libx264",
+        {"x264-params": "sar=7/5:overscan=show:colorprim=bt709:transfer=bt709:colormatrix=bt709:chromaloc=1"},
+        True,
+    ),
+    "h264 PAL": Recipe("mp4", "libx264", {"x264-params": "sar=4/3:videoformat=pal"}, True),
     "h264 two streams": Recipe("mp4", "libx264", {"g": "8"}, True, {"streams": 2}),
     "h265": Recipe("mp4", "libx265", {"x265-params": f"{X265}:open-gop=0:bframes=3"}, True),
     "h265 open GOP": Recipe("mp4", "libx265", {"x265-params": f"{X265}:open-gop=1:bframes=3:b-adapt=0"}, True),
     "h265 no B": Recipe("mov", "libx265", {"x265-params": f"{X265}:bframes=0"}, True),
     "h265 headers": Recipe("mp4", "libx265", {"x265-params": f"{X265}:repeat-headers=1:aud=1:temporal-layers=1"}, True),
     "h265 matrices": Recipe("mp4", "libx265", {"x265-params": f"{X265}:scaling-list=default"}, True),
+    "h265 two passes": Recipe(
+        "mp4", "libx265", {"x265-params": f"{X265}:bitrate=99:pass={{run}}:stats={{log}}:multi-pass-opt-rps=1"}, True
+    ),
+    "h265 slices": Recipe("mp4", "libx265", {"x265-params": f"{X265}:slices=2:ctu=16:max-tu-size=16"}, True),
+    "h265 sub-layers": Recipe(
+        "mp4", "libx265", {"x265-params": f"{X265}:keyint=30:temporal-layers=3:bframes=7:b-adapt=0"}, True
+    ),
+    "h265 RADL": Recipe("mp4", "libx265", {"x265-params": f"{X265}:open-gop=0:radl=2:bframes=3:b-adapt=0"}, True),
+    "h265 4:4:4": Recipe("mp4", "libx265", {"x265-params": X265}, True, {"pixels": "yuv444p"}),
+    "h265 10 bits": Recipe("mp4", "libx265", {"x265-params": X265}, True, {"pixels": "yuv420p10le"}),
+    "h265 cropped": Recipe("mp4", "libx265", {"x265-params": X265}, True, {"size": (60, 50)}),
     "h265 raw": Recipe("hevc", "libx265", {"x265-params": f"{X265}:bframes=3"}),
     "mpeg4": Recipe("mp4", "mpeg4", {"g": "8", "bf": "2"}),
     "mpeg4 m4v": Recipe("m4v", "mpeg4", {"g": "8"}),
@@ -73,13 +105,30 @@ VIDEOS = {
     "mpeg2 mpeg": Recipe("mpeg", "mpeg2video", {"g": "8"}),
     "mpeg2 interlaced": Recipe("mpg", "mpeg2video", {"flags": "+ildct+ilme"}),
     "mpeg1": Recipe("mpg", "mpeg1video", {"g": "8"}),
-    "vp8": Recipe("webm", "libvpx", {"g": "8", "lag-in-frames": "0"}, True),
+    "vp8": Recipe("webm", "libvpx", {"g": "8", "lag-in-frames": "0"}),
     "vp9": Recipe("webm", "libvpx-vp9", {"g": "8", "lag-in-frames": "0"}, True),
-    "vp9 alt-ref": Recipe("webm", "libvpx-vp9", {"auto-alt-ref": "1", "lag-in-frames": "16"}, True),
+    "vp9 alt-ref": Recipe(
+        "webm",
+        "libvpx-vp9",
+        {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "realtime", "cpu-used": "5", "b": "200k"},
+        True,
+    ),
     "vp9 mp4": Recipe("mp4", "libvpx-vp9", {"auto-alt-ref": "6", "lag-in-frames": "25"}, True),
+    "vp9 two passes": Recipe("mp4", "libvpx-vp9", {"auto-alt-ref": "6", **TWO_PASSES}, True, write=write_by_command),
+    "vp9 10 bits": Recipe("webm", "libvpx-vp9", {}, True, {"pixels": "yuv420p10le"}, write_by_command),
+    "vp9 4:4:4 10 bits": Recipe("webm", "libvpx-vp9", {}, False, {"pixels": "yuv444p10le"}, write_by_command),
     "vp9 4:4:4": Recipe("webm", "libvpx-vp9", {"g": "8"}, True, {"pixels": "yuv444p"}),
     "av1": Recipe("webm", "libsvtav1", {"svtav1-params": "keyint=8"}, True),
     "av1 mp4": Recipe("mp4", "libsvtav1", {"svtav1-params": "keyint=-1"}, True),
+    "av1 10 bits": Recipe("mp4", "libsvtav1", {"svtav1-params": "keyint=8"}, True, {"pixels": "yuv420p10le"}),
+    "av1 HDR": Recipe("mp4", "libsvtav1", {"svtav1-params": "keyint=8:content-light=1000,100"}, True),
+    "av1 uneven": Recipe("mp4", "libsvtav1", {"svtav1-params": "keyint=8"}, False, {"times": UNEVEN}),
+    "av1 level 4": Recipe("webm", "libsvtav1", {"svtav1-params": "keyint=8:level=40"}, True),
+    "av1 low delay": Recipe("webm", "libsvtav1", {"svtav1-params": "keyint=8:pred-struct=1"}, True),
+    "av1 open GOP": Recipe("mp4", "libsvtav1", {"svtav1-params": "keyint=8:irefresh-type=1"}, True),
+    "av1 switch frames": Recipe("mp4", "libsvtav1", {"svtav1-params": "keyint=-1:pred-struct=1:sframe-dist=5"}),
+    "av1 libaom": Recipe("mp4", "libaom-av1", {"g": "8", "cpu-used": "8"}, True, write=write_by_command),
+    "av1 rav1e": Recipe("mp4", "librav1e", {"g": "8", "speed": "10"}, write=write_by_command),
     "mjpeg": Recipe("avi", "mjpeg", more={"pixels": "yuvj420p"}),
     "mjpeg mov": Recipe("mov", "mjpeg", more={"pixels": "yuvj420p"}),
 }
@@ -97,33 +146,20 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
     def make(name: str) -> Path:
         recipe = VIDEOS[name]
         path = folder / f"{name.replace(':', '')}.{recipe.extension}"
-        return path if path.exists() else write_video(path, recipe.codec, recipe.options, **recipe.more)
+        if path.exists():
+            return path
+        for run in (1, 2) if "{run}" in str(recipe.options) else (1,):
+            options = {key: text.format(run=run, log=f"{path}.log") for key, text in recipe.options.items()}
+            recipe.write(path, recipe.codec, options, **recipe.more)
+        return path
 
     return make
-
-
-def is_by_packets(path: Path) -> bool:
-    """Whether the packets told the number, without decoding."""
-    with av.open(str(path)) as container:
-        try:
-            frame_count._count_packets(container)
-        except (frame_count.Unproven, ExportError):
-            return False
-    return True
-
-
-def counted(path: Path) -> int:
-    """As `count_frames` has it; 0 where it refuses the file."""
-    try:
-        return count_frames(path).frames
-    except ExportError:
-        return 0
 
 
 @pytest.mark.parametrize("name", VIDEOS)
 def test_every_codec_and_container_counts_as_pyav_decodes_it(name: str, video: Video) -> None:
     path = video(name)
-    assert count_frames(path) == FrameCount(decode(path), SIZE, SIZE)
+    assert count_frames(path) == FrameCount(decode(path), *VIDEOS[name].more.get("size", (SIZE, SIZE)))
     assert decode(path) == FRAMES
     assert is_by_packets(path) == VIDEOS[name].by_packets
 
