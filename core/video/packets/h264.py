@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from labelferry.video.packets.bits import HEADER_SIZE, Bits, Unproven, full_order, nal_units
 
-_SLICE, _IDR_SLICE, _SEQUENCE = 1, 5, 7
+_SLICE, _IDR_SLICE = 1, 5
 _IGNORED = (6, 8, 9, 12)
 """NAL units without an effect on the number of frames: SEI, picture parameter set, delimiter, filler."""
 
@@ -38,19 +38,14 @@ class H264Check:
     missing (frame_num has no gaps), and that pictures are reordered no more than announced."""
 
     def __init__(self, extradata: bytes) -> None:
-        if extradata[:1] != b"\1":
+        if extradata[:1] != b"\1" or extradata[5] & 31 != 1:  # of version 1, with one sequence parameter set
             raise Unproven
         self._length_size = (extradata[4] & 3) + 1
-        self._parameters = b""
-        self._sequence: _Sequence | None = None
+        self._parameters = extradata[8 : 8 + int.from_bytes(extradata[6:8], "big")]
+        self._sequence = _read_sequence(self._parameters)
         self._number = -1  # frame_num of the last reference picture
         self._order = 0  # picture order count of the last reference picture
         self._highest: list[int] = []  # the highest picture order counts since the last IDR picture
-        at = 6
-        for _ in range(extradata[5] & 31):
-            length = int.from_bytes(extradata[at : at + 2], "big")
-            self._set_sequence(extradata[at + 2 : at + 2 + length])
-            at += 2 + length
 
     def __call__(self, packet: memoryview, time: int) -> None:
         pictures = 0
@@ -60,22 +55,12 @@ class H264Check:
                 if unit[1] >> 7:  # first_mb_in_slice is 0
                     pictures += 1
                     self._check_picture(bytes(unit[:HEADER_SIZE]))
-            elif kind == _SEQUENCE:
-                self._set_sequence(bytes(unit))
-            elif kind not in _IGNORED:
+            elif kind not in _IGNORED and unit != self._parameters:
                 raise Unproven
         if pictures != 1:
             raise Unproven
 
-    def _set_sequence(self, unit: bytes) -> None:
-        if not self._parameters:
-            self._parameters, self._sequence = unit, _read_sequence(unit)
-        elif unit != self._parameters:
-            raise Unproven
-
     def _check_picture(self, unit: bytes) -> None:
-        if self._sequence is None:
-            raise Unproven
         has_fields, number_bits, order_bits, reordering = self._sequence
         bits = Bits(unit[1:], has_escapes=True)
         for _ in range(3):

@@ -66,7 +66,7 @@ class H265Check:
     def _check_unit(self, unit: memoryview) -> bool:
         """Whether a picture begins with this NAL unit."""
         kind = unit[0] >> 1
-        if (unit[0] & 1) << 5 | unit[1] >> 3:  # nuh_layer_id
+        if unit[0] & 1 or unit[1] >> 3:  # nuh_layer_id
             raise Unproven
         if kind in _PICTURES:
             if not unit[2] >> 7:  # first_slice_segment_in_pic_flag
