@@ -46,10 +46,9 @@ class Bits:
 
     def golomb(self) -> int:
         """Reads an Exp-Golomb code: ue(v), or se(v) if its value is not used."""
-        zeros = 0
-        while not self.flag():
-            zeros += 1
-        return (1 << zeros) - 1 + self.read(zeros)
+        rest = self._value & ((1 << self._left) - 1)
+        zeros = self._left - rest.bit_length()
+        return self.read(2 * zeros + 1) - 1
 
 
 def nal_units(packet: memoryview, length_size: int) -> Iterator[memoryview]:
