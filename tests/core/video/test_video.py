@@ -24,8 +24,9 @@ import labelferry
 from labelferry.findings import Finding
 from labelferry.model import UNLABELLED, Image, VideoFrame
 from labelferry.video import footage as footage_module
-from labelferry.video.footage import Footage, frame_name, frame_pattern
+from labelferry.video.footage import Footage
 from labelferry.video.frame_count import FrameCount
+from labelferry.video.names import frame_name, frame_pattern
 from tests.video_files import write_video
 
 

@@ -78,7 +78,7 @@ def change_headers(source: Path, path: Path, change: Change) -> Path:
         out.codec_context.extradata = extradata
         for packet in given.demux(stream):
             if packet.size:
-                (packet,), units = _trace(lambda: trace.filter(packet))  # noqa: B023
+                _, units = _trace(lambda: trace.filter(new_packet(packet, bytes(packet))))  # noqa: B023
                 pairs = zip(nal_units(bytes(packet)), units, strict=True)
                 packet = new_packet(packet, join_units(_changed(unit, elements, change) for unit, elements in pairs))
                 packet.stream = out
