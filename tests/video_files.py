@@ -59,7 +59,7 @@ def is_by_packets(path: Path) -> bool:
 
 
 def picture(index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A moving pattern with some noise, so that encoders find a use for every kind of frame."""
+    """A moving pattern with some noise, so that encoders use every kind of frame."""
     y, x = np.mgrid[:SIZE, :SIZE]
     red = (x * 3 + index * 5) % 256
     green = ((x + index) ** 2 + y**2) // 32 % 256

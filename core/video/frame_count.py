@@ -58,7 +58,9 @@ def count_frames(path: str | Path) -> FrameCount:
     except FileNotFoundError:
         raise ExportError("the video is missing", where=str(path), code="video-missing") from None
     except (FFmpegError, OSError) as error:
-        raise ExportError(f"not a readable video: {error.strerror}", where=str(path), code="video-broken") from None
+        raise ExportError(
+            f"not a video that can be read: {error.strerror}", where=str(path), code="video-broken"
+        ) from None
 
 
 def _open(path: str | Path) -> Any:

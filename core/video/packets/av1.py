@@ -15,8 +15,8 @@ class Av1Check:
     """Proves that every packet shows exactly one frame of a single layer, that the first is a key frame, and that none
     is missing between two of them, after which a decoder may stop.
 
-    The order hints of shown frames have no gap, but key frames restart them, so a gap of whole groups of pictures shows
-    in the times only: no step is twice another.
+    The order hints of shown frames must have no gap. Key frames restart them, so only times show that whole groups of
+    pictures are missing: no time between two frames may be twice another.
     """
 
     def __init__(self, extradata: bytes) -> None:
@@ -25,7 +25,7 @@ class Av1Check:
         self._slots: list[int | None] = [None] * 8  # order hints of the stored frames
         self._order: int | None = None  # order hint of the last shown frame
         self._time: int | None = None
-        self._steps: list[int] = []  # the shortest and the longest
+        self._steps: list[int] = []  # the shortest and the longest time between frames
 
     def __call__(self, packet: memoryview, time: int) -> None:
         if self._time is not None:

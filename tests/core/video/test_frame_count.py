@@ -1,4 +1,5 @@
-"""Counting frames: a full decode with PyAV as judge of every codec, container and damage, ffprobe of what is intact."""
+"""Counts of frames against a full decode with PyAV for every codec, container and damage, and against ffprobe for
+intact videos."""
 
 from __future__ import annotations
 
@@ -141,7 +142,7 @@ Video = Callable[[str], Path]
 
 @pytest.fixture(scope="session")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Video:
-    """Gives the path of a video of the table, which is encoded when it is first asked for."""
+    """Gives the path of a video of the table, which is encoded on the first call."""
     folder = tmp_path_factory.mktemp("videos")
 
     def make(name: str) -> Path:
@@ -193,7 +194,7 @@ def test_ffprobe_counts_the_same(name: str, video: Video) -> None:
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_a_video_cut_short_counts_as_pyav_decodes_it(name: str, video: Video, tmp_path: Path) -> None:
+def test_a_truncated_video_counts_as_pyav_decodes_it(name: str, video: Video, tmp_path: Path) -> None:
     path = video(name)
     content = path.read_bytes()
     cut = tmp_path / path.name
@@ -203,7 +204,7 @@ def test_a_video_cut_short_counts_as_pyav_decodes_it(name: str, video: Video, tm
 
 
 @pytest.mark.parametrize("name", ["h264 moov in front", "mpeg4 avi"])
-def test_a_video_cut_within_a_packet_says_so(name: str, video: Video, tmp_path: Path) -> None:
+def test_a_video_truncated_within_a_packet_is_reported(name: str, video: Video, tmp_path: Path) -> None:
     content = video(name).read_bytes()
     cut = tmp_path / video(name).name
     start = content.index(b"mdat") if b"mdat" in content else content.index(b"movi")
@@ -348,12 +349,12 @@ def test_a_cover_is_not_counted(video: Video, tmp_path: Path) -> None:
     assert is_by_packets(path)
 
 
-def test_an_extension_in_upper_case_is_none_to_mind(video: Video, tmp_path: Path) -> None:
+def test_an_extension_may_be_in_upper_case(video: Video, tmp_path: Path) -> None:
     path = shutil.copy(video("h264"), tmp_path / "Ä b.MP4")
     assert count_frames(path).frames == FRAMES
 
 
-def test_a_title_that_is_not_unicode_is_none_to_mind(tmp_path: Path) -> None:
+def test_a_title_may_not_be_unicode(tmp_path: Path) -> None:
     path = tmp_path / "titled.avi"
     with av.open(str(path), "w") as container:
         container.metadata["title"] = "AAAAAAAA"
@@ -370,7 +371,7 @@ def test_one_frame_is_a_video(tmp_path: Path) -> None:
     assert count_frames(path).frames == decode(path) == 1
 
 
-def test_a_file_with_sound_alone_is_no_video(tmp_path: Path) -> None:
+def test_a_file_with_only_sound_is_not_a_video(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100)
@@ -384,7 +385,7 @@ def test_a_file_with_sound_alone_is_no_video(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all" * 100])
-def test_what_is_no_video_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_video_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
     with pytest.raises(ExportError) as caught:
@@ -392,7 +393,7 @@ def test_what_is_no_video_is_refused(content: bytes, tmp_path: Path) -> None:
     assert (caught.value.code, caught.value.where) == ("video-broken", str(path))
 
 
-def test_a_missing_video_is_told(tmp_path: Path) -> None:
+def test_a_missing_video_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="missing") as caught:
         count_frames(tmp_path / "a.mp4")
     assert caught.value.code == "video-missing"
