@@ -311,7 +311,7 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        from labelferry.video.footage import frame_name
+        from labelferry.video.names import frame_name
 
         if kind is not None:
             return
@@ -359,7 +359,7 @@ class VideoWriter:
             ExportError: the predictions cannot be used; with `on_error="skip"` this is counted instead.
             UsageError: the call is wrong, or there is no such frame.
         """
-        from labelferry.video.footage import frame_name
+        from labelferry.video.names import frame_name
 
         if not 0 <= index < self.frame_count:
             raise UsageError(f"frame {index} of {self.name}: it has {self.frame_count} frames, from 0")

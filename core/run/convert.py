@@ -82,7 +82,7 @@ def convert(
     folder = storage.local_folder(datasource)
     pattern: re.Pattern[str] | None = None
     if given.frames is not None:
-        from labelferry.video.footage import frame_pattern
+        from labelferry.video.names import frame_pattern
 
         pattern = frame_pattern(given.frames)
     export = adapter.open(Request(given.task_type(), given.as_frames))

@@ -23,8 +23,9 @@ from PIL import Image as Picture
 import labelferry
 from labelferry.model import UNLABELLED, Image, Refused, VideoFrame
 from labelferry.video import footage as footage_module
-from labelferry.video.footage import Footage, frame_name, frame_pattern
+from labelferry.video.footage import Footage
 from labelferry.video.frame_count import FrameCount
+from labelferry.video.names import frame_name, frame_pattern
 from tests.video_files import write_video
 
 
@@ -87,7 +88,7 @@ def test_patterns(pattern: str, name: str, found: tuple[str, str] | None) -> Non
 
 
 @pytest.mark.parametrize("pattern", ["{video}", "frame", "(?P<video>.+", r"(?P<video>.+)(\d+)"])
-def test_patterns_at_fault(pattern: str) -> None:
+def test_invalid_patterns(pattern: str) -> None:
     with pytest.raises(labelferry.UsageError, match="--frames"):
         frame_pattern(pattern)
 
@@ -233,7 +234,7 @@ def test_faults(footage: Any) -> None:
         {"videos": ".", "frame_step": 0},
     ],
 )
-def test_options_at_fault(fixtures: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+def test_invalid_options(fixtures: Path, tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(labelferry.UsageError):
         labelferry.convert(fixtures / "yolo/data.yaml", tmp_path, format="yolo", **options)
 
@@ -397,7 +398,7 @@ def test_extracted_frames_of_any_format(videos: Path, tmp_path: Path, convert: A
     assert list(convert(tmp_path / "classes.csv", format="csv", **options)) == labelled  # frames without a class: none
 
 
-def test_videos_that_are_damaged_are_told(tmp_path: Path, videos: Path, convert: Any, fails: Any) -> None:
+def test_damaged_videos_are_reported(tmp_path: Path, videos: Path, convert: Any, fails: Any) -> None:
     drive = videos / "drive.mp4"
     (videos / "none.mp4").write_bytes(drive.read_bytes()[:100])
     source = coco(tmp_path / "a.json", [{"file_name": "drive_1.png"}, {"file_name": "none_1.png"}])
