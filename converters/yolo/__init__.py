@@ -17,13 +17,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any
 
+import numpy as np
+
+from labelferry.batch import UNKNOWN, Batch
 from labelferry.converters.yolo.layout import (
-    Layout,
+    LabelledImage,
     find_entry,
     is_label_file,
     labels_folder_of,
@@ -33,12 +36,14 @@ from labelferry.converters.yolo.layout import (
     read_layout,
     relative_name,
 )
-from labelferry.converters.yolo.lines import read_rows
-from labelferry.converters.yolo.shapes import around, boxes_of, polygons_of, poses_of
+from labelferry.converters.yolo.lines import Row, count_lines, parse_boxes, parse_lines, read_label
+from labelferry.converters.yolo.shapes import boxes_of, in_pixels, polygons_of, poses_of
+from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.model import Annotations, Category, File, Image, VideoFrame
+from labelferry.model import Annotations, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe
+from labelferry.plugin.export import Export, Request
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS, image_size
 from labelferry.reading.text import read_text
@@ -47,14 +52,10 @@ from labelferry.task_type import TaskType
 SAMPLE = 200
 """Images whose label files tell what kind of labels the export has."""
 
+SMALL = 1 << 16
+"""Bytes of a label file that is read together with others."""
+
 _FRAME = re.compile(r"(.+)_(\d+)")
-
-
-class _Source(NamedTuple):
-    """An image, None of a video's frame, and its label file, if it has one."""
-
-    image: File | None
-    label: File | None
 
 
 @register("yolo")
@@ -62,7 +63,6 @@ class Yolo(Adapter):
     """Reads YOLO labels and predictions."""
 
     tasks = (TaskType.KEYPOINT_DETECTION, TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION)
-    first_frame = 1
 
     def __init__(
         self,
@@ -94,8 +94,9 @@ class Yolo(Adapter):
         self.obb = obb
         self.track_ids = track_ids
         self.vid_stride = vid_stride
-        self._layout: Layout | None = None
-        self._has_polygons: bool | None = None
+
+    def open(self, request: Request) -> Export:
+        return _YoloExport(self, request)
 
     @classmethod
     def detect(cls, probe: Probe) -> Iterator[Match]:
@@ -116,7 +117,7 @@ class Yolo(Adapter):
             texts, _ = probe.files(folder, frozenset((".txt",)), known=True)
             labels += [f"{folder}/{name}" for name in texts if is_label_file(name[:-4])]
             images, exact = images + len(names), exact and whole
-        rows = [row for label in labels[:SAMPLE] for row in read_rows(label, False)[0]]
+        rows = list(_sample(labels[:SAMPLE], track_ids=False))
         if not images or (not rows and entry.suffix.lower() in (".txt", ".names")):
             return
         kind = {".data": "Darknet", ".txt": "plain folders", ".names": "plain folders"}.get(
@@ -132,74 +133,141 @@ class Yolo(Adapter):
                 question = "each object has four points: a polygon, or with --obb an oriented box"
         yield Match(probe.path, f"YOLO {shapes}, {kind}", tasks, images, exact, {}, question)
 
-    def get_tasks(self) -> tuple[TaskType, ...]:
-        if self._read().keypoint_shape:
-            return (TaskType.KEYPOINT_DETECTION,)
-        if self._holds_polygons():
-            return (TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION)
-        return (TaskType.OBJECT_DETECTION,)
 
-    def get_categories(self) -> list[Category]:
-        return self._read().names
+class _YoloExport(Export):
+    """An export. `source` of an image is the path of its label file; None: it has none."""
 
-    def get_images(self) -> Iterator[Image]:
-        layout = self._read()
-        if self.as_frames:
-            for stem, path in list_labels(layout, self.labels):
+    first_frame = 1
+
+    def __init__(self, adapter: Yolo, request: Request) -> None:
+        layout = read_layout(adapter.path, adapter.split, request.frames)
+        self._layout = layout
+        self._labels = adapter.labels
+        self._frames = request.frames
+        self._root = os.path.abspath(adapter.images or layout.root)
+        self._vid_stride = adapter.vid_stride
+        self._track_ids = adapter.track_ids
+        self._shape = layout.keypoint_shape
+        has_polygons = not self._shape and self._holds_polygons()
+        self._has_boxes = not (self._shape or has_polygons or self._track_ids)
+        tasks = [TaskType.OBJECT_DETECTION]
+        if self._shape:
+            tasks.insert(0, TaskType.KEYPOINT_DETECTION)
+        elif has_polygons and not adapter.obb:
+            tasks.insert(0, TaskType.INSTANCE_SEGMENTATION)
+        super().__init__(request, tasks, layout.names, layout.files)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_layout": None}
+
+    def images(self) -> Iterator[Image | Finding]:
+        layout = self._layout
+        yield from layout.findings
+        if self._frames:
+            for stem, label in list_labels(layout, self._labels):
                 match = _FRAME.fullmatch(stem)
-                frame = VideoFrame(match[1], int(match[2]) * self.vid_stride) if match else None
-                yield Image(stem, _Source(None, File(path)), frame)
+                frame = VideoFrame(match[1], int(match[2]) * self._vid_stride) if match else None
+                yield Image(stem, label, frame, files=(label,))
             return
-        root = os.path.abspath(self.images or layout.root)
+        prefixes: dict[str, str] = {}  # of names, by folder
         seen: set[str] = set()  # splits may share images, as val is often the same as train
-        for split in layout.splits:
-            for one in list_images(split, self.labels):
-                if isinstance(one, Finding):
-                    self.findings.append(one)
+        for one in self._listed():
+            if isinstance(one, Finding):
+                yield one
+                continue
+            if len(layout.splits) > 1:
+                if one.image in seen:
                     continue
-                image, label = one
-                if len(layout.splits) > 1:
-                    if image in seen:
-                        continue
-                    seen.add(image)
-                yield Image(relative_name(image, root), _Source(File(image), File(label) if label else None))
+                seen.add(one.image)
+            folder, name = os.path.split(one.image)
+            if folder not in prefixes:
+                prefixes[folder] = relative_name(os.path.join(folder, "x"), self._root)[:-1]
+            files = (one.image, one.label) if one.label else (one.image,)
+            yield Image(prefixes[folder] + name, one.label, files=files)
 
-    def get_labels(self, image: Image) -> Annotations:
-        source: _Source = image.source
-        width, height = image.size or image_size(source.image or "")
-        if source.label is None:
-            return Annotations.empty((width, height))
-        path = source.label
-        rows, lines, findings = read_rows(path, self.track_ids)
-        if not rows:
-            return Annotations.empty((width, height), findings)
-        shape = self._read().keypoint_shape
-        if shape:
-            return poses_of(rows, lines, findings, path, (width, height), shape, self.task)
-        if all(len(row) < 7 for row in rows):
-            if self.task is TaskType.OBJECT_DETECTION:
-                return boxes_of(rows, lines, findings, path, (width, height))
-        elif self.obb:
-            rows = [around(row) for row in rows]
-            return boxes_of(rows, lines, findings, path, (width, height))
-        return polygons_of(rows, lines, findings, path, (width, height), self.task)
+    def read(self, images: Sequence[Image], payload: Any) -> Iterator[Batch]:
+        return self._read_boxes(images) if self._has_boxes else super().read(images, payload)
 
-    def _read(self) -> Layout:
-        if self._layout is None:
-            self._layout = read_layout(self.path, self.split, self.as_frames)
-            self.findings += self._layout.findings
-        return self._layout
+    def labels(self, image: Image) -> Annotations:
+        path: str | None = image.source
+        content = b"" if path is None else read_label(path)
+        found = count_lines(content)
+        try:
+            size = image.size or image_size(image.files[0])
+        except ExportError as error:
+            raise ExportError(error.message, where=error.where, code=error.code, lost=found) from None
+        lines = parse_lines(content, path or "", self._track_ids)
+        if self._shape:
+            annotations = poses_of(lines, size, self._shape, self.source_task is TaskType.OBJECT_DETECTION)
+        elif self.source_task is TaskType.OBJECT_DETECTION:
+            annotations = boxes_of(lines, size)
+        else:
+            annotations = polygons_of(lines, size)
+        annotations.found = found
+        return annotations
+
+    def _read_boxes(self, images: Sequence[Image]) -> Iterator[Batch]:
+        """Label files of boxes, many at once; others one by one."""
+        are_read, contents, sizes = [], [], []
+        for image in images:
+            content, size = b"", UNKNOWN
+            try:
+                if image.source is not None:
+                    content = read_label(image.source)
+                size = image.size or image_size(image.files[0])
+                is_read = len(content) <= SMALL
+            except ExportError:
+                is_read = False
+            are_read.append(is_read)
+            contents.append(content if is_read else b"")
+            sizes.append(size)
+        lines = parse_boxes(contents)
+        counts = np.diff(lines.bounds)
+        owners = np.repeat(np.arange(len(images)), counts)
+        has_score = ~np.isnan(lines.scores)
+        scored = np.bincount(owners, has_score, len(images)) > 0
+        scores = None
+        is_plain = lines.is_plain & are_read
+        if scored.any():  # the columns of a batch are those of each of its images
+            scores = np.where(has_score, lines.scores, 1.0)
+            is_plain &= scored | (counts == 0)
+        places = lines.bounds.tolist()
+
+        def locate(row: int) -> str:
+            b = int(np.searchsorted(lines.bounds, row, side="right")) - 1
+            return f"{images[b].source}:{row - places[b] + 1}"
+
+        all_sizes = np.array(sizes, np.int64).reshape(-1, 2)
+        batch = Batch(
+            [image.file_name for image in images],
+            all_sizes,
+            lines.bounds,
+            lines.class_ids,
+            in_pixels(lines.boxes, all_sizes[owners].astype(np.float64)),
+            scores,
+            found=counts,
+            locate=locate,
+        )
+        yield from self.read_others(images, batch, is_plain.tolist())
+
+    def _listed(self) -> Iterator[LabelledImage | Finding]:
+        for split in self._layout.splits:
+            yield from list_images(split, self._labels)
 
     def _holds_polygons(self) -> bool:
         """Whether the first label files hold polygons."""
-        if self._has_polygons is None:
-            self._has_polygons = False
-            layout = self._read()
-            images = (one for split in layout.splits for one in list_images(split, self.labels))
-            pairs = (one for one in images if not isinstance(one, Finding))
-            for _, label in islice(list_labels(layout, self.labels) if self.as_frames else pairs, SAMPLE):
-                rows = read_rows(label, self.track_ids)[0] if label else []
-                if any(len(row) >= 7 for row in rows) and not self.obb:
-                    self._has_polygons = True
-                    break
-        return self._has_polygons
+        if self._frames:
+            labels = (label for _, label in list_labels(self._layout, self._labels))
+        else:
+            labels = (one.label or "" for one in self._listed() if isinstance(one, LabelledImage))
+        sample = (label for label in islice(labels, SAMPLE) if label)
+        return any(len(row) >= 7 for row in _sample(sample, self._track_ids))
+
+
+def _sample(labels: Iterable[str], track_ids: bool) -> Iterator[Row]:
+    """The lines of label files, as far as these can be read."""
+    for label in labels:
+        try:
+            yield from parse_lines(read_label(label), label, track_ids).rows
+        except ExportError:  # reported when the labels are read
+            continue

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from labelferry.converters.yolo.lines import count_lines, read_label
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
 from labelferry.model import Category
@@ -39,6 +40,7 @@ class Layout(NamedTuple):
         names: the classes.
         splits: with images that exist.
         keypoint_shape: number of keypoints, and whether 2 or 3 numbers each; None without keypoints.
+        files: paths of the files that say which classes there are, and of what shape.
         findings: what is wrong with the description.
     """
 
@@ -46,6 +48,7 @@ class Layout(NamedTuple):
     names: list[Category]
     splits: list[Split]
     keypoint_shape: tuple[int, int] | None
+    files: list[str]
     findings: list[Finding]
 
 
@@ -98,7 +101,7 @@ def read_layout(path: Path, split: str | None = None, frames: bool = False) -> L
     elif suffix in (".txt", ".names"):
         folder = path if path.is_dir() else entry.parent
         names = [Category(i, name) for i, name in enumerate(read_names(entry))]
-        layout = Layout(str(folder), names, [Split("all", str(folder))], None, [])
+        layout = Layout(str(folder), names, [Split("all", str(folder))], None, [str(entry)], [])
     else:
         raise ExportError("a data.yaml, an obj.data, a classes.txt or a folder was expected", where=str(entry))
     if split is None:
@@ -139,8 +142,9 @@ def list_images(split: Split, labels: Path | None) -> Iterator[LabelledImage | F
         yield LabelledImage(f"{folder}/{name}", label and f"{labels_folder}/{label}")
     for stem, name in stems.items():
         if stem not in used and is_label_file(stem):
+            path = f"{labels_folder}/{name}"
             text = "a label file without an image: there is nothing that its numbers are relative to"
-            yield Finding.error("label-without-image", f"{labels_folder}/{name}", text)
+            yield Finding.error("label-without-image", path, text, lost=_count_objects(path))
 
 
 def list_named_images(split: Split, listing: Path, labels: Path | None) -> Iterator[LabelledImage]:
@@ -181,6 +185,14 @@ def list_labels(layout: Layout, labels: Path | None) -> Iterator[tuple[str, str]
             stem = name[: name.rfind(".")]
             if is_label_file(stem):
                 yield stem, f"{folder}/{name}"
+
+
+def _count_objects(path: str) -> int:
+    """Objects in a label file; 0 if it cannot be read."""
+    try:
+        return count_lines(read_label(path))
+    except ExportError:
+        return 0
 
 
 def is_label_file(stem: str) -> bool:
@@ -240,7 +252,7 @@ def _read_yaml(entry: Path, split: str | None, frames: bool) -> Layout:
     if not splits and not frames:
         text = f"none of its splits ({', '.join(SPLITS)}) exists below {root}"
         raise ExportError(text, where=str(entry), code="split-missing")
-    return Layout(_root_of(root, splits), _names(data, entry, shape), splits, shape, findings)
+    return Layout(_root_of(root, splits), _names(data, entry, shape), splits, shape, [str(entry)], findings)
 
 
 def _read_darknet(entry: Path, frames: bool) -> Layout:
@@ -267,7 +279,7 @@ def _read_darknet(entry: Path, frames: bool) -> Layout:
     if not splits and not frames:
         raise ExportError("it names no list of images that exists", where=str(entry), code="split-missing")
     categories = [Category(i, name) for i, name in enumerate(read_names(names))]
-    return Layout(_root_of(entry.parent, splits), categories, splits, None, findings)
+    return Layout(_root_of(entry.parent, splits), categories, splits, None, [str(entry), str(names)], findings)
 
 
 def _names(data: dict[str, Any], entry: Path, shape: tuple[int, int] | None) -> list[Category]:
