@@ -25,7 +25,6 @@ FLAGS = ("difficult", "truncated")
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
-_NAMES = re.compile(rb"<name>\s*([^<]*?)\s*</name>|<(/?)(part|attributes|object)[\s>]")
 _FILENAME = re.compile(rb"<filename>\s*([^<]*?)\s*</filename>")
 _UTF8 = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*?encoding=[\"'](?:utf-8|us-ascii)[\"'][^>]*\?>|<\?xml[^>e]*\?>|<[a-z])", re.I
@@ -138,25 +137,32 @@ _NAME = rb"[A-Za-z_]\w*"
 _LEAF = rb"(?:<(?!name>|bndbox>)(%b)>[^<]*</\%%d>\s*)*" % _NAME
 _USUAL = b"".join(rb"(?:<%b>[^<]*</%b>\s*)?" % (tag, tag) for tag in (b"pose", b"truncated", b"difficult", b"occluded"))
 _NUMBER = rb"(-?(?:0|[1-9]\d{0,15})(?:\.\d{1,30})?)"  # as JSON has it
+_INNER = rb"<(?!object>)(%b)>[^<]*" % _NAME
+_PART = rb"(?:<(?!name>|bndbox>|object>)(%b)>[^<]*(?:%b(?:%b</\10>[^<]*)*</\9>[^<]*)*</\8>\s*)*" % (
+    _NAME,
+    _INNER,
+    _INNER,
+)
 
 
 def _object_pattern(*corners: bytes) -> re.Pattern[bytes]:
-    """An object of elements without children and one <bndbox>. Groups: a tag, the class, a tag, four corners, a tag."""
+    """An object with elements without children, one <bndbox>, and elements of up to three levels. Groups: a tag, the
+    class, a tag, four corners, three tags."""
     box = b"".join(rb"<%b>%b</%b>\s*" % (corner, _NUMBER, corner) for corner in corners)
     return re.compile(
         rb"<object>\s*" + _LEAF % 1 + rb"<name>([^<]*)</name>\s*" + _USUAL + _LEAF % 3
-        + rb"<bndbox>\s*" + box + rb"</bndbox>\s*" + _LEAF % 8 + rb"</object>\s*"
+        + rb"<bndbox>\s*" + box + rb"</bndbox>\s*" + _PART + rb"</object>\s*"
     )  # fmt: skip
 
 
-_GROUPS = 9
-"""Parts of a file for each object, when it is split at them: eight groups, and what follows."""
+_GROUPS = 11
+"""Parts of a file for each object, when it is split at them: ten groups, and what follows."""
 
 _OBJECT = _object_pattern(b"xmin", b"ymin", b"xmax", b"ymax"), (4, 5, 6, 7)
 _ROBOFLOW_OBJECT = _object_pattern(b"xmin", b"xmax", b"ymin", b"ymax"), (4, 6, 5, 7)
 """Each with the places of the left, upper, right and lower edge among the parts."""
 
-_ELEMENT = rb"<(?!size>|object>)(%b)>[^<]*(?:<(?!object>)(%b)>[^<]*</\%%d>[^<]*)*</\%%d>\s*" % (_NAME, _NAME)
+_ELEMENT = rb"<(?!size>|object>)(%b)>[^<]*(?:%b</\%%d>[^<]*)*</\%%d>\s*" % (_NAME, _INNER)
 _HEAD = re.compile(
     rb"(?:<\?xml version=(?:\"1\.0\"(?: encoding=\"(?i:utf-8)\")?|'1\.0'(?: encoding='(?i:utf-8)')?) ?\?>)?\s*"
     rb"<annotation(?: verified=\"(?:yes|no)\")?>\s*(?:" + _ELEMENT % (2, 1) + rb")*"
@@ -297,25 +303,15 @@ def file_name(content: bytes, path: str) -> str:
 
 
 def class_names(path: str) -> set[str]:
-    """Names of a file's objects, without those of their parts and attributes; none of a file that cannot be
-    read, which is reported when the labels are."""
-    names: set[str] = set()
+    """The classes of a file's objects; none of a file that cannot be read, which is reported when its labels are."""
     try:
         content = read_bytes(path)
-        if b"<!" in content or b"&" in content or not _UTF8.match(content):
-            return {(name.text or "").strip() for name in _parse(content, path).iterfind("object/name")} - {""}
+        file = _split(content)
+        if file is not None:
+            return {name.decode().replace("\r\n", "\n").replace("\r", "\n").strip() for name in file.classes} - {""}
+        return {(name.text or "").strip() for name in _parse(content, path).iterfind("object/name")} - {""}
     except ExportError:
-        return names
-    in_object = in_part = False
-    for name, closing, tag in _NAMES.findall(content):
-        if tag == b"object":
-            in_object = not closing
-        elif tag:
-            in_part = not closing
-        elif in_object and not in_part:
-            text = name.decode("utf-8", "replace")
-            names.add(text.replace("\r\n", "\n").replace("\r", "\n").strip())  # as XML has it
-    return names - {""}
+        return set()
 
 
 def _parse(content: bytes, path: str) -> ElementTree.Element:
