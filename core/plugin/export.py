@@ -21,9 +21,9 @@ WEIGHT = 1 << 17
 """Run lengths of a batch: what is concatenated and encoded at once stays in the processor's cache."""
 
 
-RUNS = 16
-"""Most batches that a chunk is cut into because some of its images cannot be read together: a batch costs as much as
-reading ten images one by one."""
+RUNS = 32
+"""Most batches that a chunk is cut into because some of its images cannot be read together: a batch costs about as much
+as reading five images one by one."""
 
 
 class Request(NamedTuple):
