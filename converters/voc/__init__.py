@@ -251,7 +251,7 @@ class _VocExport(Export):
         ids = {name.encode(): i for name, i in self._ids.items()}
         boxes = parse_boxes(contents, ids, bool(self._left_out), self._origin)
         has_label = np.array([image.source.label is not None for image in images], np.bool_)
-        is_plain = are_read & (boxes.is_plain | ~has_label)
+        is_plain = np.array(are_read, np.bool_) & (boxes.is_plain | ~has_label)
         places = boxes.bounds.tolist()
 
         def locate(row: int) -> str:

@@ -136,7 +136,7 @@ def parse_objects(
 _NAME = rb"[A-Za-z_]\w*"
 _LEAF = rb"(?:<(?!name>|bndbox>)(%b)>[^<]*</\%%d>\s*)*" % _NAME
 _USUAL = b"".join(rb"(?:<%b>[^<]*</%b>\s*)?" % (tag, tag) for tag in (b"pose", b"truncated", b"difficult", b"occluded"))
-_NUMBER = rb"(-?(?:0|[1-9]\d{0,15})(?:\.\d{1,30})?)"  # as JSON has it
+_NUMBER = rb"(?!-0<)(-?(?:0|[1-9]\d{0,15})(?:\.\d{1,30})?)"  # as JSON has it, where -0 has no sign
 _INNER = rb"<(?!object>)(%b)>[^<]*" % _NAME
 _PART = rb"(?:<(?!name>|bndbox>|object>)(%b)>[^<]*(?:%b(?:%b</\10>[^<]*)*</\9>[^<]*)*</\8>\s*)*" % (
     _NAME,

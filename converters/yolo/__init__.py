@@ -227,7 +227,7 @@ class _YoloExport(Export):
         has_score = ~np.isnan(lines.scores)
         scored = np.bincount(owners, has_score, len(images)) > 0
         scores = None
-        is_plain = lines.is_plain & are_read
+        is_plain = lines.is_plain & np.array(are_read, np.bool_)
         if scored.any():  # the columns of a batch are those of each of its images
             scores = np.where(has_score, lines.scores, 1.0)
             is_plain &= scored | (counts == 0)

@@ -97,7 +97,7 @@ def read_layout(path: Path, split: str | None = None, frames: bool = False) -> L
     if suffix in (".yaml", ".yml"):
         layout = _read_yaml(entry, split, frames)
     elif suffix == ".data":
-        layout = _read_darknet(entry, frames)
+        layout = _read_darknet(entry, split, frames)
     elif suffix in (".txt", ".names"):
         folder = path if path.is_dir() else entry.parent
         names = [Category(i, name) for i, name in enumerate(read_names(entry))]
@@ -226,8 +226,8 @@ def _read_yaml(entry: Path, split: str | None, frames: bool) -> Layout:
     findings = []
     root = entry.parent
     if data.get("path"):
-        named = entry.parent / Path(data["path"]).expanduser()
-        if named.is_dir():
+        named = entry.parent / os.path.expanduser(str(data["path"]))
+        if os.path.isdir(named):
             root = named
         else:
             text = f"its path {data['path']!r} does not exist here; read as if it lay beside {entry.name}"
@@ -238,7 +238,7 @@ def _read_yaml(entry: Path, split: str | None, frames: bool) -> Layout:
         values = data.get(name) or []
         for value in values if isinstance(values, list) else [values]:
             place = _existing(root, str(value))
-            if place is None and frames:
+            if place is None and (frames or split not in (None, name)):
                 continue
             if place is None:
                 # Roboflow names a test split even where there is none
@@ -255,7 +255,7 @@ def _read_yaml(entry: Path, split: str | None, frames: bool) -> Layout:
     return Layout(_root_of(root, splits), _names(data, entry, shape), splits, shape, [str(entry)], findings)
 
 
-def _read_darknet(entry: Path, frames: bool) -> Layout:
+def _read_darknet(entry: Path, split: str | None, frames: bool) -> Layout:
     pairs = (line.partition("=") for line in read_text(entry).splitlines())
     data = {key.strip(): value.strip() for key, equals, value in pairs if equals}
     if not data.get("names"):
@@ -269,12 +269,12 @@ def _read_darknet(entry: Path, frames: bool) -> Layout:
         if not data.get(name):
             continue
         place = _existing(entry.parent, data[name])
-        if place is None and frames:
+        if place is None and (frames or split not in (None, name)):
             continue
         if place is None:
             text = f"the split {name!r} names {data[name]!r}, which does not exist"
             findings.append(Finding.error("split-missing", str(entry), text))
-        elif name == "train" or place not in [split.listing for split in splits]:  # valid is often the same file
+        elif split == name or place not in [one.listing for one in splits]:  # valid is often the same file as train
             splits.append(Split(name, str(entry.parent), place))
     if not splits and not frames:
         raise ExportError("it names no list of images that exists", where=str(entry), code="split-missing")
@@ -329,7 +329,7 @@ def _existing(base: Path, name: str) -> Path | None:
     without_dots = Path(*(part for part in parts if part != "..")) if ".." in parts else path
     # Roboflow's ../train/images lies beside data.yaml; CVAT's data/obj.names beside obj.data
     for candidate in (base / path, base / without_dots, base / below, base / path.name):
-        if candidate.exists():
+        if os.path.exists(candidate):
             return Path(os.path.normpath(candidate))
     return None
 

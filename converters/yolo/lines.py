@@ -6,6 +6,7 @@ once. For such files both give the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -27,6 +28,7 @@ Row = list[float]
 
 _NEWLINE, _SPACE, _TAB = b"\n \t"
 _COMMAS = bytes.maketrans(b"\n \t", b",,,")
+_NEGATIVE_ZERO = re.compile(rb"(?<![eE])-0(?!\.)")
 _NUMBERS = msgspec.json.Decoder(list[float])
 
 
@@ -171,8 +173,8 @@ def parse_boxes(contents: Sequence[bytes]) -> BoxLines:
 
 def _decode(text: bytes) -> list[float] | None:
     """The numbers of lines; None unless each is written as JSON allows, and is followed by one space, tab or end of a
-    line ("\\r\\n" counts as one)."""
-    if b"," in text or (b"\r" in text and text.count(b"\r") != text.count(b"\r\n")):
+    line ("\\r\\n" counts as one). A negative zero without decimals would lose its sign."""
+    if b"," in text or text.count(b"\r") != text.count(b"\r\n") or (b"-0" in text and _NEGATIVE_ZERO.search(text)):
         return None
     try:
         numbers = _NUMBERS.decode(b"[%b]" % text[:-1].translate(_COMMAS))

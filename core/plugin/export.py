@@ -20,7 +20,6 @@ MASKS = 32
 WEIGHT = 1 << 17
 """Run lengths of a batch: what is concatenated and encoded at once stays in the processor's cache."""
 
-
 RUNS = 32
 """Most batches that a chunk is cut into because some of its images cannot be read together: a batch costs about as much
 as reading five images one by one."""
