@@ -150,6 +150,27 @@ class Batch:
                 taken[name] = column.take(rows) if isinstance(column, Masks | Keypoints) else column[rows]
         return replace(self, bounds=np.concatenate(([0], np.cumsum(keep)))[self.bounds], **taken)
 
+    def part(self, low: int, high: int) -> Batch:
+        """The images from `low` to `high`, which is not among them. Their objects keep their rows."""
+        first, last = self.bounds[[low, high]].tolist()
+        columns: dict[str, Any] = {}
+        for name in _COLUMNS:
+            column = getattr(self, name)
+            if column is not None:
+                is_ragged = isinstance(column, Masks | Keypoints)
+                columns[name] = column.take(np.arange(first, last)) if is_ragged else column[first:last]
+        return replace(
+            self,
+            names=self.names[low:high],
+            sizes=self.sizes[low:high],
+            bounds=self.bounds[low : high + 1] - first,
+            refused=self.refused[low:high],
+            found=self.found[low:high],
+            interpolated=self.interpolated[low:high],
+            findings=[replace(one, image=one.image - low) for one in self.findings if low <= one.image < high],
+            **columns,
+        )
+
     def annotations(self, b: int) -> Annotations:
         """The labels of image b."""
         low, high = self.bounds[b : b + 2].tolist()

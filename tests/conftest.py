@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,13 @@ ROOT = Path(__file__).resolve().parent.parent
 def fixtures() -> Path:
     """The folder of the small exports that fixtures/make.py made."""
     return ROOT / "fixtures"
+
+
+@pytest.fixture
+def copied(fixtures: Path, tmp_path: Path) -> Path:
+    """A copy of the folder of fixtures, which a test may change."""
+    shutil.copytree(fixtures, tmp_path / "fixtures")
+    return tmp_path / "fixtures"
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,7 @@ def segments_of(
         are_colours: show values as colours in messages.
 
     Returns:
-        (value, category id, mask), ascending by value; and an error for every value that is not known.
+        (value, category id, mask), ascending by value; and an error for every value that is not known, which loses it.
     """
     found, findings = [], []
     for value, mask in masks_from_label_map(label_map).items():
@@ -113,7 +113,7 @@ def segments_of(
             y, x = divmod(int(mask.flips[0]), mask.width)
             shown = (value & 255, value >> 8 & 255, value >> 16) if are_colours else value
             text = f"{mask.area} pixels, the first at x {x}, y {y}, have the value {shown}, which stands for no class"
-            findings.append(Finding("error", "unknown-value", path, text))
+            findings.append(Finding.error("unknown-value", path, text, lost=1))
         else:
             if category_id is not None:
                 found.append((value, category_id, mask))
@@ -158,7 +158,7 @@ def instance_segments(
     if lost := sorted(ids.difference(unasked)):
         shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
         text = f"instances that lie on no class in {class_path}, left out: {shown}"
-        findings.append(Finding("repair", "instance-without-class", path, text, len(lost)))
+        findings.append(Finding.repair("instance-without-class", path, text, len(lost), len(lost)))
     return segments, findings
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from labelferry.columns import Batch
@@ -18,6 +19,10 @@ MASKS = 32
 
 WEIGHT = 1 << 17
 """Run lengths of a batch: what is concatenated and encoded at once stays in the processor's cache."""
+
+RUNS = 32
+"""Most batches that a chunk is cut into because some of its images cannot be read together: a batch costs about as much
+as reading five images one by one."""
 
 
 class Request(NamedTuple):
@@ -109,6 +114,25 @@ class Export(ABC):
                 read.append(labels)
                 weight += sum(len(mask.counts) for mask in labels.masks or ())
         yield from Batch.of(names[begin:], read)
+
+    def read_others(self, images: Sequence[Image], batch: Batch, are_read: Sequence[bool]) -> Iterator[Batch]:
+        """The labels of images of which only some could be read together; the others are read one by one.
+
+        Args:
+            images: in order.
+            batch: of all of them, with the objects of those that are read.
+            are_read: whether an image is.
+        """
+        runs = [(is_read, list(places)) for is_read, places in groupby(range(len(images)), are_read.__getitem__)]
+        if len(runs) > RUNS:
+            yield from Export.read(self, images, None)
+            return
+        for is_read, places in runs:
+            low, high = places[0], places[-1] + 1
+            if is_read:
+                yield batch if len(runs) == 1 else batch.part(low, high)
+            else:
+                yield from Export.read(self, images[low:high], None)
 
     def labels(self, image: Image) -> Annotations:
         """The labels of one image; what `read` calls unless it is overridden.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ from labelferry.errors import ExportError
 
 MAX_TEXT = 64 * 1024 * 1024
 """Bytes of a text file that is read whole."""
+
+_NEVER_WAIT = getattr(os, "O_NONBLOCK", 0)
+"""Opening a named pipe does not wait for a writer; without one it is empty."""
 
 
 def read_text(path: Path, limit: int = MAX_TEXT) -> str:
@@ -119,3 +124,26 @@ def read_yaml(path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ExportError(f"not YAML: {getattr(error, 'problem', None) or error}", where=where) from None
+
+
+def read_bytes(path: str) -> bytes:
+    """The label file of one image as it is stored, by plain system calls: it is one of many.
+
+    Raises:
+        ExportError: it is missing, no regular file, cannot be read, or is too large.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY | _NEVER_WAIT)
+        try:
+            content = os.read(file, 1 << 16)
+            if not content and not stat.S_ISREG(os.fstat(file).st_mode):
+                raise ExportError("not a regular file", where=path)
+            while more := os.read(file, len(content)):  # twice as much each time
+                content += more
+                if len(content) > MAX_TEXT:
+                    raise ExportError(f"larger than {MAX_TEXT // 2**20} MiB, which no label file is", where=path)
+            return content
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise ExportError(f"cannot be read: {error.strerror}", where=path) from None

@@ -14,7 +14,7 @@ from labelformat.model.bounding_box import BoundingBoxFormat
 from PIL import Image
 
 import labelferry
-from labelferry.converters.voc import CLASSES
+from labelferry.converters.voc.masks import CLASSES
 from labelferry.reading.label_colours import voc_colour
 from tests.conformance.test_real_coco import documented_encode
 from tests.conftest import Convert

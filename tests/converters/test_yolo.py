@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,22 @@ from PIL import Image
 from pycocotools import mask as pycocotools_mask
 
 import labelferry
+from labelferry.converters.yolo import Yolo
+from labelferry.converters.yolo.lines import parse_boxes, parse_lines
+from labelferry.findings import Finding
+from labelferry.plugin.export import RUNS, Export, Request
+from labelferry.task_type import TaskType
 from tests.conformance.test_real_coco import documented_encode
 from tests.conftest import Convert
+from tests.export_checks import (
+    assert_accounted,
+    assert_changes_are_noticed,
+    assert_files_are_named,
+    assert_opens_alike,
+    images_of,
+    one_by_one,
+    together,
+)
 
 PERSON = {"category_id": 0, "bbox": [16, 12, 16, 24], "score": 1.0}
 CAR = {"category_id": 1, "bbox": [32, 24, 32, 12], "score": 1.0}
@@ -287,3 +302,323 @@ def test_a_predicted_video(convert: Any, fixtures: Path) -> None:
         "clip-01-mp4.png": [(1, [32, 24, 32, 12], 0.875)],
         "clip-09-mp4.png": [(0, [16, 12, 16, 24], 0.75), (1, [32, 24, 32, 12], 0.5)],
     }
+
+
+@pytest.mark.parametrize("odd", ["", "\n\n"], ids=["read together", "one by one"])
+def test_a_coordinate_beyond_2_is_in_pixels_and_not_an_object_outside_of_the_image(
+    odd: str, tmp_path: Path, fails: Fails, convert: Convert
+) -> None:
+    for line in ("0 2.001 0.5 0.1 0.1", "0 0.5 3 0.1 0.1", "0 0.5 0.5 19 0.1", "0 0.5 0.5 0.1 19"):
+        source = export(tmp_path / "export", f"{line}\n{odd}")
+        ((where, _),) = fails(source, format="yolo")["not-normalised"]
+        assert where.endswith("a.txt:1")
+    source = export(tmp_path / "export", f"0 2 0.5 0.1 0.1\n{odd}")
+    assert convert(source, format="yolo") == {"images/a.png": []}
+    assert [f.code for f in convert.report.repairs] == ["box-outside"]  # type: ignore[attr-defined]
+
+
+def count_lines(folder: Path) -> int:
+    """Lines that are not empty, of all label files below a folder."""
+    paths = [p for p in folder.rglob("*") if p.suffix.lower() == ".txt" and p.stem not in ("classes", "train", "val")]
+    return sum(bool(line.strip("\ufeff \r\n")) for p in paths for line in p.read_text("utf-8").split("\n"))
+
+
+FIXTURES: list[tuple[str, str, dict[str, Any]]] = [
+    ("data.yaml", "labels", {}),
+    ("roboflow", "roboflow", {}),
+    ("lists", "lists", {}),
+    ("segmentation", "segmentation", {}),
+    ("segmentation", "segmentation", {"task": "object-detection"}),
+    ("segmentation", "segmentation", {"task": "semantic-segmentation"}),
+    ("pose/data.yaml", "pose/labels", {}),
+    ("pose/data.yaml", "pose/labels", {"task": "object-detection"}),
+    ("pose/flat.yaml", "pose/flat", {}),
+    ("obb", "obb", {}),
+    ("obb", "obb", {"obb": True}),
+    ("predictions/data.yaml", "predictions/runs/boxes", {"labels": "predictions/runs/boxes/labels"}),
+    ("predictions/data.yaml", "predictions/runs/masks", {"labels": "predictions/runs/masks/labels"}),
+    ("predictions/pose.yaml", "predictions/runs/poses", {"labels": "predictions/runs/poses/labels"}),
+    ("darknet", "darknet", {}),
+    ("plain", "plain", {}),
+    ("video/data.yaml", "video/labels", {"videos": "video/videos"}),
+]
+
+
+@pytest.mark.parametrize(("path", "labels", "options"), FIXTURES)
+def test_every_line_is_written_or_lost_under_a_finding(
+    path: str, labels: str, options: dict[str, Any], fixtures: Path, tmp_path: Path
+) -> None:
+    options = {k: fixtures / "yolo" / v if k in ("labels", "videos") else v for k, v in options.items()}
+    report = labelferry.convert(fixtures / "yolo" / path, tmp_path, format="yolo", **options)
+    assert_accounted(report, count_lines(fixtures / "yolo" / labels))
+
+
+def test_lines_that_are_lost_are_counted(tmp_path: Path) -> None:
+    lines = ["0 0.5 0.5 0.1 0.1", "x", "", "0 0.5", "0.5 0.5 0.5 0.1 0.1", "0 9 0.5 0.1 0.1", "7 0.5 0.5 0.1 0.1"]
+    lines += ["0 nan 0.5 0.1 0.1", "0 1.5 0.5 0.1 0.1", "1e300 0.5 0.5 0.1 0.1", "0 0.5 0.5 0.1 0.1 7"]
+    source = export(tmp_path / "export", "\n".join(lines))
+    for name in ("b.txt", "c.txt"):
+        (tmp_path / "export/labels" / name).write_text("0 0.5 0.5 0.1 0.1\n\n0 0.5\n")  # two each
+    (tmp_path / "export/images/c.png").write_bytes(b"not an image")
+    report = labelferry.convert(source, tmp_path / "out", format="yolo", on_error="skip", classes=["car"])
+    assert_accounted(report, 10 + 2 + 2)
+    assert report.objects == {"car": 0}
+    assert {finding.code: finding.count for finding in report.errors} == {
+        "broken-line": 4,
+        "not-normalised": 2,
+        "unknown-category": 1,
+        "label-without-image": 1,
+        "image-broken": 1,
+    }
+    assert [(finding.code, finding.count) for finding in report.notes] == [("class-left-out", 3)]
+
+
+@pytest.mark.parametrize("number", ["1e300", "99999999999999999999", "-1e15"])
+def test_a_class_beyond_any_id_is_an_error_with_its_line(number: str, tmp_path: Path, fails: Fails) -> None:
+    source = export(tmp_path / "export", f"0 0.5 0.5 0.1 0.1\n{number} 0.5 0.5 0.1 0.1\n")
+    ((where, message),) = fails(source, format="yolo")["broken-line"]
+    assert where.endswith("a.txt:2")
+    assert message == f"the class {number!r} is not a whole number of at most 15 digits"
+
+
+def test_a_label_file_that_cannot_be_read_is_an_error_with_its_path(tmp_path: Path) -> None:
+    source = export(tmp_path / "export", "0 0.375 0.5 0.25 0.5\n")
+    labels = tmp_path / "export/labels"
+    for name in ("link", "pipe", "large"):
+        Image.new("RGB", (64, 48)).save(tmp_path / f"export/images/{name}.png")
+    (labels / "link.txt").symlink_to("nowhere")
+    os.mkfifo(labels / "pipe.txt")
+    with open(labels / "large.txt", "wb") as file:
+        file.truncate((64 << 20) + 1)
+    report = labelferry.convert(source, tmp_path / "out", format="yolo", on_error="skip")
+    assert report.errors[0].code == "unreadable"
+    assert report.errors[0].examples == [
+        (f"{labels}/large.txt", "larger than 64 MiB, which no label file is"),
+        (f"{labels}/link.txt", "cannot be read: No such file or directory"),
+        (f"{labels}/pipe.txt", "not a regular file"),
+    ]
+    assert report.images == 1
+    assert_accounted(report, 1)
+
+
+def test_an_adapter_is_opened_for_images_and_then_for_frames(fixtures: Path, tmp_path: Path) -> None:
+    source = export(tmp_path, "0 0.375 0.5 0.25 0.5\n", more="val: nowhere\npath: /somewhere/else")
+    (tmp_path / "labels/clip_3.txt").write_text("1 0.75 0.625 0.5 0.25\n")
+    adapter = Yolo(source)
+    for _ in range(2):
+        listed = list(adapter.open(Request()).images())
+        codes = [one.code for one in listed if isinstance(one, Finding)]
+        assert codes == ["path-elsewhere", "split-missing", "label-without-image"]
+        assert [one.file_name for one in listed if isinstance(one, labelferry.Image)] == ["images/a.png"]
+        listed = list(adapter.open(Request(frames=True)).images())
+        assert [one.code for one in listed if isinstance(one, Finding)] == ["path-elsewhere"]
+        assert [one.file_name for one in listed if isinstance(one, labelferry.Image)] == ["a", "clip_3"]
+        assert [one.frame for one in listed if isinstance(one, labelferry.Image)] == [None, ("clip", 3)]
+    for request in (Request(), Request(frames=True)):
+        exports = [adapter.open(request)] * 2
+        assert list(exports[0].images()) == list(exports[1].images())
+
+
+@pytest.mark.parametrize("path", ["data.yaml", "segmentation", "pose", "obb", "darknet", "plain"])
+def test_an_adapter_may_be_opened_again(path: str, fixtures: Path) -> None:
+    assert_opens_alike(Yolo(fixtures / "yolo" / path), Request())
+    assert_opens_alike(Yolo(fixtures / "yolo" / path), Request(TaskType.OBJECT_DETECTION))
+
+
+def test_what_is_wrong_with_the_description_is_reported_for_the_split_that_is_wanted(
+    fixtures: Path, tmp_path: Path, convert: Convert, fails: Fails
+) -> None:
+    source = export(tmp_path / "export", "", more="val: nowhere")
+    assert "'nowhere'" in fails(source, format="yolo")["split-missing"][0][1]
+    assert convert(source, format="yolo", split="train") == {"images/a.png": []}
+    assert list(convert(fixtures / "yolo/roboflow", format="yolo", split="train")) == ["train/images/a_jpg.rf.0123.jpg"]
+    assert convert.report.repairs == []  # type: ignore[attr-defined]
+
+
+def test_a_darknet_split_may_be_chosen_that_is_the_same_list_as_another(fixtures: Path, convert: Convert) -> None:
+    for split in ("train", "valid"):
+        assert len(convert(fixtures / "yolo/darknet", format="yolo", split=split)) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("yolo/segmentation/data.yaml", {}),
+        ("yolo/darknet/obj.data", {}),
+        ("yolo/plain/classes.txt", {}),
+        ("yolo/pose/data.yaml", {"task": "object-detection"}),
+    ],
+)
+def test_every_file_that_labels_are_read_from_is_named_and_noticed_when_it_changes(
+    path: str, options: dict[str, Any], copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = copied / path
+    request = Request(TaskType(options["task"])) if options else Request()
+    assert_files_are_named(Yolo(source).open(request), copied)
+    assert_changes_are_noticed(
+        source, tmp_path / "out", {"format": "yolo", **options}, lambda: Yolo(source).open(request), monkeypatch
+    )
+
+
+def test_frames_name_their_label_file_alone(copied: Path) -> None:
+    opened = Yolo(copied / "yolo/video/data.yaml").open(Request(frames=True))
+    assert [image.files for image in images_of(opened)] == [
+        (f"{copied}/yolo/video/labels/clip_10.txt",),
+        (f"{copied}/yolo/video/labels/clip_2.txt",),
+    ]
+
+
+CLASS = st.sampled_from(["0", "1", "1", "0", "9", "-1", "1.0", "1e0", "-0", "0.5", "1e300", "nan", "01", "x"])
+PLAIN_NUMBER = st.one_of(
+    st.floats(0, 1).map(lambda x: f"{x:.6f}"),
+    st.floats(-3, 3).map(repr),
+    st.sampled_from(["0", "1", "2", "0.5", "0.25", "1e-3", "-0.1", "2.0000001", "0.1E0", "0.30000000000000004"]),
+)
+ODD_NUMBER = st.sampled_from(
+    (
+        *(
+            ".5",
+            "+0.5",
+            "5.",
+            "nan",
+            "inf",
+            "-Infinity",
+            "1_0",
+            "0x1",
+            "abc",
+            "1,5",
+            "0.5,0.5",
+            "1e999",
+            "1e-400",
+            "-1e308",
+        ),
+        *(
+            "\udcff",
+            "é",
+            '"1"',
+            "[0]",
+            "true",
+            "null",
+            "1 ]",
+            "{}",
+            "007",
+            "-0",
+            "-0.0",
+            "-0e5",
+            "1e-05",
+            "18446744073709551616",
+        ),
+        *("0" * 400 + "1", "0." + "3" * 400, "9" * 400),
+    )
+)
+PLAIN_LINE = st.builds(
+    lambda first, rest: " ".join((first, *rest)),
+    st.sampled_from(["0", "1"]),
+    st.lists(st.floats(0.1, 0.9).map(lambda x: f"{x:.6f}"), min_size=4, max_size=4),
+)
+ODD_LINE = st.builds(
+    lambda first, rest, separator: separator.join((first, *rest)),
+    CLASS,
+    st.lists(st.one_of(PLAIN_NUMBER, PLAIN_NUMBER, ODD_NUMBER), max_size=8),
+    st.sampled_from([" ", " ", " ", "\t", "  ", " \t", "\x0b", ",", "\x1c", "\xa0"]),
+)
+SCORED = st.builds("{} {:.4f}".format, PLAIN_LINE, st.floats(0, 1))
+END = st.sampled_from(["\n", "\n", "\n", "\n", "\r\n", "\r", "\n\n", " \n", "", "\n ", "\x0c", "\x85"])
+PLAIN_FILE = st.lists(PLAIN_LINE, max_size=4).map("\n".join)
+SCORED_FILE = st.lists(SCORED, max_size=4).map("\n".join)
+ODD_FILE = st.builds(
+    lambda bom, lines: bom + "".join(f"{line}{end}" for line, end in lines),
+    st.sampled_from(["", "", "", "\ufeff"]),
+    st.lists(st.tuples(st.one_of(PLAIN_LINE, SCORED, ODD_LINE), END), max_size=4),
+)
+FILES = st.one_of(
+    st.lists(st.one_of(PLAIN_FILE, ODD_FILE), min_size=1, max_size=8),
+    st.lists(st.one_of(SCORED_FILE, SCORED_FILE, PLAIN_FILE, ODD_FILE), min_size=1, max_size=8),
+)
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Export]:
+    """An export of boxes, opened, with images of several sizes, some of which are broken or have no label file."""
+    folder = tmp_path_factory.mktemp("boxes")
+    source = export(folder, "")
+    for i in range(8):
+        Image.new("RGB", (64 + 7 * i, 48 + i)).save(folder / f"images/{i}.png")
+    return folder, Yolo(source).open(Request())
+
+
+def encoded(text: str) -> bytes:
+    """As UTF-8; U+DCFF as the byte FF, which UTF-8 never has."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(files=FILES, broken=st.sets(st.integers(0, 30)))
+def test_label_files_read_together_give_what_they_give_one_by_one(
+    files: list[str], broken: set[int], opened: tuple[Path, Export]
+) -> None:
+    folder, boxes = opened
+    images = []
+    for i, text in enumerate(files):
+        label: str | None = f"{folder}/labels/{i}.txt"
+        Path(label).write_bytes(encoded(text))
+        picture = f"{folder}/images/{i}.png" if i not in broken else f"{folder}/images/none.png"
+        if i + 10 in broken:
+            label = f"{folder}/labels/none.txt"
+        if i + 20 in broken:
+            label = None
+        images.append(labelferry.Image(f"{i}.png", label, files=(picture, label) if label else (picture,)))
+    expected = one_by_one(boxes, images)
+    assert together(boxes, images) == expected
+    assert [data for image in images for data in together(boxes, [image]).files] == expected.files
+    assert expected.found == sum(
+        len([line for line in encoded(text).removeprefix(b"\xef\xbb\xbf").splitlines() if line.split()])
+        for i, text in enumerate(files)
+        if not {i + 10, i + 20} & broken
+    )
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(
+        st.one_of(
+            st.floats(-2, 2, width=64).map(repr),
+            st.floats(-2, 2).map(lambda x: f"{x:.20f}"),
+            st.from_regex(r"-?(0|1)(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,3})?", fullmatch=True),
+            st.integers(-(2**66), 2).map(str),
+        ),
+        min_size=4,
+        max_size=4,
+    )
+)
+def test_numbers_read_together_are_exact(numbers: list[str]) -> None:
+    line = " ".join(("0", *numbers)).encode()
+    plain = parse_boxes([line])
+    if plain.is_plain.all():
+        ((_, *expected),) = parse_lines(line, "", False).rows
+        assert list(map(float.hex, plain.boxes[0].tolist())) == list(map(float.hex, expected))
+
+
+def test_files_of_boxes_are_read_together_and_only_odd_ones_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = export(tmp_path, "0 0.5 0.5 0.1 0.1\r\n1 0.5 0.5 0.1 0.1")
+    for i in range(100):
+        Image.new("RGB", (64, 48)).save(tmp_path / f"images/{i:02}.png")
+        (tmp_path / f"labels/{i:02}.txt").write_text("1 0.25\t0.5 0.25 0.5\n" * (i % 3))
+    boxes = Yolo(source).open(Request())
+    images = images_of(boxes)
+    read: list[str] = []
+    labels = type(boxes).labels
+    monkeypatch.setattr(type(boxes), "labels", lambda self, image: read.append(image.file_name) or labels(self, image))
+    assert len(list(boxes.read(images, None))) == 1
+    assert read == []
+    odd = [f"{i:02}" for i in range(10, 10 + 3 * (RUNS // 2), 3)]
+    for name in odd[:1]:
+        (tmp_path / f"labels/{name}.txt").write_text("0 0.5 0.5 0.1 0.1 \n")
+    assert [len(batch.names) for batch in boxes.read(images, None)] == [10, 1, 90]
+    assert read == [f"images/{odd[0]}.png"]
+    for name in odd:
+        (tmp_path / f"labels/{name}.txt").write_text("0 0.5 0.5 0.1 0.1 \n")
+    assert len(list(boxes.read(images, None))) == 1, "so many batches are slower than reading one by one"
+    assert together(boxes, images) == one_by_one(boxes, images)

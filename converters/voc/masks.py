@@ -1,0 +1,113 @@
+"""Pascal VOC's PNGs: classes in SegmentationClass, and objects in SegmentationObject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labelferry.errors import ExportError
+from labelferry.masks.label_maps import instance_segments, segments_of
+from labelferry.model import Annotations
+from labelferry.reading.images import find_files, image_size, packed_colour, read_label_map, read_palette
+from labelferry.reading.label_colours import voc_colour
+
+CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
+    *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+"""The 20 classes, in the order of their indices from 1."""
+
+_BOUNDARY = 255
+_BOUNDARY_COLOUR = packed_colour((224, 224, 192))
+
+Colours = Mapping[int, "int | None"]
+"""The category id of each packed colour; None of the background."""
+
+
+def check_palette(folder: Path) -> None:
+    """The first PNG of a folder has VOC's palette, or none.
+
+    Raises:
+        ExportError: its indices stand for other classes.
+    """
+    first = next(find_files(folder, frozenset((".png",))), None)
+    palette = read_palette(f"{folder}/{first}") if first else None
+    if palette is not None and list(palette[: len(CLASSES) + 1]) != [
+        voc_colour(i) for i in range(min(len(palette), len(CLASSES) + 1))
+    ]:
+        text = "the palette is not VOC's; name the classes and colours with --labels labelmap.txt"
+        raise ExportError(text, where=f"{folder}/{first}", code="unknown-palette")
+
+
+def read_masks(path: str, objects: str | None, image: str | None, count: int, colours: Colours | None) -> Annotations:
+    """The masks of an image: of its objects, or of its classes.
+
+    Args:
+        path: of the PNG of classes.
+        objects: of the PNG of objects; None: each class is one mask.
+        image: of the image, whose size the masks must have; None: it is not there.
+        count: of categories; their ids are the numbers below it.
+        colours: of the export's own labelmap; None: VOC's.
+
+    Raises:
+        ExportError: a PNG cannot be read, or they differ in size.
+    """
+    classes, are_colours = read_label_map(path)
+    ids = _ids_by_value(path, are_colours, count, colours)
+    segments, findings = segments_of(classes, ids.__getitem__, path, are_colours)
+    if objects is None:
+        found = sum(1 for value in _values(classes) if ids.get(value, 0) is not None)
+    else:
+        instances, are_colours = read_label_map(objects)
+        no_object = frozenset((0, _BOUNDARY_COLOUR if are_colours else _BOUNDARY))
+        found = len(_values(instances) - no_object)
+        known = {value: category_id for value, category_id in ids.items() if category_id is not None}
+        findings = [replace(finding, lost=0) for finding in findings]  # its objects are on no class, as others may be
+        try:
+            segments, more = instance_segments(instances, classes, no_object, known, objects, path)
+        except ExportError as error:
+            error.lost = found
+            raise
+        findings += more
+    try:
+        size = image_size(image) if image else (classes.shape[1], classes.shape[0])
+    except ExportError as error:
+        error.lost = found
+        raise
+    return Annotations(
+        np.array([category_id for _, category_id, _ in segments], np.int64),
+        size,
+        masks=[mask for *_, mask in segments],
+        findings=findings,
+        locate=lambda i: f"{path}, value {segments[i][0]}",
+        found=found,
+    )
+
+
+def _values(label_map: NDArray[np.integer[Any]]) -> set[int]:
+    flat = np.ravel(label_map)
+    is_first = np.ones(flat.size, np.bool_)  # of a run: most pixels have the value of the one before
+    np.not_equal(flat[1:], flat[:-1], out=is_first[1:])
+    return set(np.unique(flat[is_first]).tolist())
+
+
+def _ids_by_value(path: str, are_colours: bool, count: int, colours: Colours | None) -> dict[int, int | None]:
+    """The category that each value of a mask stands for; None for background and boundary."""
+    edge = _BOUNDARY_COLOUR if are_colours else _BOUNDARY
+    if colours is None:
+        indices = dict(enumerate(range(count), 1))
+        if are_colours:
+            return {0: None, edge: None, **{packed_colour(voc_colour(i)): c for i, c in indices.items()}}
+        return {0: None, edge: None, **indices}
+    if are_colours:
+        return {edge: None, **colours}
+    palette = read_palette(path)
+    if palette is None:  # grey: indices in the order of the labelmap
+        return {edge: None, **dict(enumerate(colours.values()))}
+    packed = enumerate(map(packed_colour, palette))
+    return {edge: None, **{i: colours[colour] for i, colour in packed if colour in colours}}

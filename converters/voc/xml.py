@@ -1,0 +1,361 @@
+"""Pascal VOC's XML files: boxes, classes, sizes and names of images.
+
+`parse_objects` reads any file, and reports what is wrong with it; `parse_boxes` reads files in the form that tools
+write, many at once. For such files both give the same.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from xml.parsers.expat import ParserCreate
+
+import msgspec
+import numpy as np
+
+from labelferry.errors import ExportError
+from labelferry.findings import Finding
+from labelferry.reading.text import read_bytes
+from labelferry.run_lengths import Bools, Floats, Int64, offsets_of
+
+FLAGS = ("difficult", "truncated")
+"""What an object may be marked as, so that it can be left out."""
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+_FILENAME = re.compile(rb"<filename>\s*([^<]*?)\s*</filename>")
+_UTF8 = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*?encoding=[\"'](?:utf-8|us-ascii)[\"'][^>]*\?>|<\?xml[^>e]*\?>|<[a-z])", re.I
+)
+
+
+class Objects(NamedTuple):
+    """The objects of one file.
+
+    Attributes:
+        size: (width, height) of the image in pixels; None: the file does not give it.
+        category_ids: of the objects that are sound and wanted.
+        boxes: their x, y, width and height in pixels.
+        places: their places among the file's objects.
+        findings: what became of the others; each loses its object.
+        found: objects in the file.
+    """
+
+    size: tuple[int, int] | None
+    category_ids: list[int]
+    boxes: list[tuple[float, float, float, float]]
+    places: list[int]
+    findings: list[Finding]
+    found: int
+
+
+class Boxes(NamedTuple):
+    """The objects of B files together.
+
+    Attributes:
+        is_plain: (B,) bool, whether the file has the form that tools write. The objects of other files are left out.
+        sizes: (B, 2) int64 width and height of the images in pixels; 0 where a file is not plain.
+        bounds: (B + 1,) the objects of file b are those from bounds[b] to bounds[b + 1], in order.
+        found: (B,) objects in the file.
+        category_ids: (N,) int64.
+        boxes: (N, 4) float64 x, y, width, height in pixels.
+    """
+
+    is_plain: Bools
+    sizes: Int64
+    bounds: Int64
+    found: Int64
+    category_ids: Int64
+    boxes: Floats
+
+
+def parse_objects(
+    content: bytes, path: str, category_ids: Mapping[str, int], left_out: Sequence[str], origin: float
+) -> Objects:
+    """The objects of any file.
+
+    Args:
+        content: of the file.
+        path: for messages.
+        category_ids: by name of the class.
+        left_out: objects marked so are not wanted, of `FLAGS`.
+        origin: coordinate of the image's first pixel. With 1, the last pixel of a box is in it.
+
+    Raises:
+        ExportError: it is not XML, or declares entities or a document type.
+    """
+    root = _parse(content, path)
+    findings: list[Finding] = []
+    ids: list[int] = []
+    boxes: list[tuple[float, float, float, float]] = []
+    places: list[int] = []
+    counts = dict.fromkeys(left_out, 0)
+    lines: list[int] = []
+    size = None
+    number = -1
+
+    def report(code: str, text: str) -> None:
+        lines[:] = lines or object_lines(content)
+        findings.append(Finding.error(code, f"{path}:{lines[number]}", text, lost=1))
+
+    for element in root:
+        if element.tag == "size":
+            size = _size_of(element)
+        if element.tag != "object":
+            continue
+        number += 1
+        parts = {child.tag: child for child in element}
+        if counts and (flag := next((f for f in counts if _is_set(parts.get(f))), None)):
+            counts[flag] += 1
+            continue
+        try:
+            name = (parts["name"].text or "").strip()
+            corners = {child.tag: child.text for child in parts["bndbox"]}
+            x, y, right, bottom = [float(corners[corner] or "") for corner in _CORNERS]
+        except (KeyError, ValueError) as error:
+            report("broken-object", _fault_of_object(parts, error))
+            continue
+        if name not in category_ids:
+            report("unknown-category", f"class {name!r} is not among the {len(category_ids)} class names")
+            continue
+        ids.append(category_ids[name])
+        boxes.append((x - origin, y - origin, right - x + origin, bottom - y + origin))
+        places.append(number)
+    for flag, count in counts.items():
+        if count:
+            findings.append(Finding.note(f"{flag}-left-out", path, f"objects marked {flag}", count, count))
+    found = sum(1 for _ in root.iter("object"))
+    if elsewhere := found - number - 1:
+        text = f"{elsewhere} <object> that are not directly in the outermost element"
+        findings.append(Finding.error("broken-object", path, text, elsewhere, elsewhere))
+    return Objects(size, ids, boxes, places, findings, found)
+
+
+_NAME = rb"[A-Za-z_]\w*"
+_LEAF = rb"(?:<(?!name>|bndbox>)(%b)>[^<]*</\%%d>\s*)*" % _NAME
+_USUAL = b"".join(rb"(?:<%b>[^<]*</%b>\s*)?" % (tag, tag) for tag in (b"pose", b"truncated", b"difficult", b"occluded"))
+_NUMBER = rb"(?!-0<)(-?(?:0|[1-9]\d{0,15})(?:\.\d{1,30})?)"  # as JSON has it, where -0 has no sign
+_INNER = rb"<(?!object>)(%b)>[^<]*" % _NAME
+_PART = rb"(?:<(?!name>|bndbox>|object>)(%b)>[^<]*(?:%b(?:%b</\10>[^<]*)*</\9>[^<]*)*</\8>\s*)*" % (
+    _NAME,
+    _INNER,
+    _INNER,
+)
+
+
+def _object_pattern(*corners: bytes) -> re.Pattern[bytes]:
+    """An object with elements without children, one <bndbox>, and elements of up to three levels. Groups: a tag, the
+    class, a tag, four corners, three tags."""
+    box = b"".join(rb"<%b>%b</%b>\s*" % (corner, _NUMBER, corner) for corner in corners)
+    return re.compile(
+        rb"<object>\s*" + _LEAF % 1 + rb"<name>([^<]*)</name>\s*" + _USUAL + _LEAF % 3
+        + rb"<bndbox>\s*" + box + rb"</bndbox>\s*" + _PART + rb"</object>\s*"
+    )  # fmt: skip
+
+
+_GROUPS = 11
+"""Parts of a file for each object, when it is split at them: ten groups, and what follows."""
+
+_OBJECT = _object_pattern(b"xmin", b"ymin", b"xmax", b"ymax"), (4, 5, 6, 7)
+_ROBOFLOW_OBJECT = _object_pattern(b"xmin", b"xmax", b"ymin", b"ymax"), (4, 6, 5, 7)
+"""Each with the places of the left, upper, right and lower edge among the parts."""
+
+_ELEMENT = rb"<(?!size>|object>)(%b)>[^<]*(?:%b</\%%d>[^<]*)*</\%%d>\s*" % (_NAME, _INNER)
+_HEAD = re.compile(
+    rb"(?:<\?xml version=(?:\"1\.0\"(?: encoding=\"(?i:utf-8)\")?|'1\.0'(?: encoding='(?i:utf-8)')?) ?\?>)?\s*"
+    rb"<annotation(?: verified=\"(?:yes|no)\")?>\s*(?:" + _ELEMENT % (2, 1) + rb")*"
+    rb"<size>\s*<width>(\d{1,9})</width>\s*<height>(\d{1,9})</height>\s*(?:<depth>[^<]*</depth>\s*)?</size>\s*"
+    rb"(?:" + _ELEMENT % (6, 5) + rb")*(</annotation>\s*)?"
+)
+"""What stands before the objects, or all where there are none. Groups 3 and 4: width and height; 7: the end."""
+
+_FLAGGED = re.compile(rb"<(?:difficult|truncated)>(?!0<)")
+_SPECIAL = bytes(set(range(32)) - set(b"\t\n\r")) + b"&]"
+"""Bytes that XML forbids in text, or that may give it another meaning: with them the patterns prove nothing."""
+
+_NUMBERS = msgspec.json.Decoder(list[float])
+
+
+def parse_boxes(contents: Sequence[bytes], category_ids: Mapping[bytes, int], left_out: bool, origin: float) -> Boxes:
+    """The objects of files in the form that tools write: <annotation> with elements of at most two levels, one of them
+    <size>, and then objects, each with a class and the corners of its box once.
+
+    Args:
+        contents: of the files.
+        category_ids: by name of the class, in UTF-8.
+        left_out: whether objects with a flag may be left out; then files with such objects are not plain.
+        origin: as in `parse_objects`.
+    """
+    is_plain: list[bool] = []
+    sizes: list[tuple[int, int]] = []
+    found: list[int] = []
+    counts: list[int] = []
+    ids: list[int] = []
+    edges: tuple[list[bytes], ...] = ([], [], [], [])
+    for content in contents:
+        file = None if left_out and _FLAGGED.search(content) else _split(content)
+        own: list[Any] = [None] if file is None else list(map(category_ids.get, file.classes))
+        if file is None or None in own:
+            is_plain.append(False)
+            sizes.append((0, 0))
+            found.append(0)
+            counts.append(0)
+            continue
+        is_plain.append(True)
+        sizes.append(file.size)
+        found.append(content.count(b"<object>"))
+        counts.append(len(own))
+        ids += own
+        for column, values in zip(edges, file.edges, strict=True):
+            column += values
+    numbers = (_NUMBERS.decode(b"[%b]" % b",".join(column)) for column in edges)
+    x, y, right, bottom = (np.fromiter(column, np.float64, len(ids)) for column in numbers)
+    return Boxes(
+        np.array(is_plain, np.bool_),
+        np.array(sizes, np.int64).reshape(-1, 2),
+        offsets_of(counts),
+        np.array(found, np.int64),
+        np.array(ids, np.int64),
+        np.stack((x - origin, y - origin, right - x + origin, bottom - y + origin), axis=1),
+    )
+
+
+class _File(NamedTuple):
+    """A file in the usual form: size of the image, classes of the objects, and the four edges of their boxes."""
+
+    size: tuple[int, int]
+    classes: list[bytes]
+    edges: list[list[bytes]]
+
+
+def _split(content: bytes) -> _File | None:
+    """What stands in a file in the usual form; None of any other.
+
+    The patterns cover the file from its first byte to its last. So it is well-formed, every element is where the
+    patterns say, and there are no comments, entities and document types.
+    """
+    if not _is_text(content):
+        return None
+    pattern, places = _ROBOFLOW_OBJECT if content.find(b"<xmax>") < content.find(b"<ymin>") else _OBJECT
+    parts: list[Any] = pattern.split(content)
+    head = _HEAD.fullmatch(parts[0])
+    if head is None or any(parts[_GROUPS:-1:_GROUPS]):  # the latter stands between objects
+        return None
+    if (parts[-1].rstrip() != b"</annotation>" or head[7]) if len(parts) > 1 else not head[7]:
+        return None
+    size = int(head[3]), int(head[4])
+    return _File(size, parts[2::_GROUPS], [parts[place::_GROUPS] for place in places]) if min(size) > 0 else None
+
+
+def _is_text(content: bytes) -> bool:
+    """Whether a file is UTF-8 without a character that XML forbids, and without `_SPECIAL`."""
+    if len(content.translate(None, _SPECIAL)) < len(content):
+        return False
+    if content.isascii():
+        return True
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return "\ufffe" not in text and "\uffff" not in text
+
+
+def object_lines(content: bytes) -> list[int]:
+    """The line at which each object of a well-formed file begins."""
+    lines: list[int] = []
+    depth = 0
+    parser = ParserCreate()
+
+    def start(tag: str, attributes: object) -> None:
+        nonlocal depth
+        if depth == 1 and tag == "object":
+            lines.append(parser.CurrentLineNumber)
+        depth += 1
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.Parse(content, True)
+    return lines
+
+
+def count_objects(path: str) -> int:
+    """Objects in a file; 0 if it cannot be read."""
+    try:
+        return sum(1 for _ in _parse(read_bytes(path), path).iter("object"))
+    except ExportError:
+        return 0
+
+
+def file_name(content: bytes, path: str) -> str:
+    """What <filename> holds; nothing if there is none, or no XML at all, which is reported when the labels are read."""
+    if b"&" not in content and _UTF8.match(content):
+        match = _FILENAME.search(content)
+        return match[1].decode("utf-8", "replace") if match else ""
+    try:
+        return (_parse(content, path).findtext("filename") or "").strip()
+    except ExportError:
+        return ""
+
+
+def class_names(path: str) -> set[str]:
+    """The classes of a file's objects; none of a file that cannot be read, which is reported when its labels are."""
+    try:
+        content = read_bytes(path)
+        file = _split(content)
+        if file is not None:
+            return {name.decode().replace("\r\n", "\n").replace("\r", "\n").strip() for name in file.classes} - {""}
+        return {(name.text or "").strip() for name in _parse(content, path).iterfind("object/name")} - {""}
+    except ExportError:
+        return set()
+
+
+def _parse(content: bytes, path: str) -> ElementTree.Element:
+    """The XML's root; entities and document types are refused, so that nothing is expanded or fetched."""
+    try:
+        if b"<!" not in content and _UTF8.match(content):  # no declaration can hide in UTF-8 without these two
+            root = ElementTree.fromstring(content)
+        else:
+            import defusedxml.ElementTree
+
+            root = defusedxml.ElementTree.fromstring(content, forbid_dtd=True)
+    except ElementTree.ParseError as error:
+        line = error.position[0]
+        raise ExportError(f"not XML: {error}", where=f"{path}:{line}", code="broken-xml") from None
+    except ValueError as error:  # defusedxml's refusals, and encodings that Python does not know
+        raise ExportError(f"refused: {error}", where=path, code="refused-xml") from None
+    except LookupError as error:
+        raise ExportError(f"not XML: {error}", where=path, code="broken-xml") from None
+    if "}" in root.tag:
+        text = (
+            f"its elements are in the XML namespace {root.tag[1:].partition('}')[0]!r}; those of Pascal VOC are in none"
+        )
+        raise ExportError(text, where=path, code="broken-xml")
+    return root
+
+
+def _size_of(element: ElementTree.Element) -> tuple[int, int] | None:
+    """Width and height; None where they are missing or 0, as some tools write them."""
+    try:
+        width, height = (int(float(element.findtext(side) or "")) for side in ("width", "height"))
+    except (ValueError, OverflowError):
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _is_set(element: ElementTree.Element | None) -> bool:
+    return element is not None and (element.text or "").strip().lower() in ("1", "true", "yes")
+
+
+def _fault_of_object(parts: dict[str, ElementTree.Element], error: Exception) -> str:
+    if "name" not in parts:
+        return "an object without a <name>"
+    if "bndbox" not in parts:
+        return f"an object without a <bndbox>; it has {', '.join(sorted(parts))}"
+    if isinstance(error, KeyError):
+        return f"a <bndbox> without <{error.args[0]}>"
+    return f"a <bndbox> with something that is no number: {error}"

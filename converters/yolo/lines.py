@@ -1,0 +1,183 @@
+"""The lines of label files as numbers: a class, and what is relative to the image's width and height.
+
+`parse_lines` reads any file and reports what is wrong with it; `parse_boxes` reads files of nothing but boxes, many at
+once. For such files both give the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from labelferry.findings import Finding
+from labelferry.reading.text import read_bytes
+from labelferry.run_lengths import Bools, Floats, Int64, offsets_of
+
+FAR_OUTSIDE = 2.0
+"""A coordinate beyond this is not normalised but in pixels; up to it, conform clips it to the image."""
+
+MAX_CLASS = 10**15
+"""Class ids are below this: every one of them is exact as a float64."""
+
+Row = list[float]
+
+_NEWLINE, _SPACE, _TAB = b"\n \t"
+_COMMAS = bytes.maketrans(b"\n \t", b",,,")
+_NEGATIVE_ZERO = re.compile(rb"(?<![eE])-0(?!\.)")
+_NUMBERS = msgspec.json.Decoder(list[float])
+
+
+class Lines(NamedTuple):
+    """The lines of one label file.
+
+    Attributes:
+        path: of the file.
+        rows: the numbers of each line that is sound.
+        places: the numbers of these lines, from 1.
+        findings: what is wrong with the other lines; each loses its object.
+    """
+
+    path: str
+    rows: list[Row]
+    places: list[int]
+    findings: list[Finding]
+
+    def locate(self, index: int) -> str:
+        """Where a row stands."""
+        return f"{self.path}:{self.places[index]}"
+
+
+class BoxLines(NamedTuple):
+    """The lines of B label files together, a line a box.
+
+    Attributes:
+        is_plain: (B,) bool, whether all lines of a file are sound and boxes. Those of other files are left out.
+        bounds: (B + 1,) the lines of file b are those from bounds[b] to bounds[b + 1], in order and without a gap.
+        class_ids: (N,) int64.
+        boxes: (N, 4) float64, centre x and y, width, height, relative to the image's size.
+        scores: (N,) float64; NaN where the line has no confidence.
+    """
+
+    is_plain: Bools
+    bounds: Int64
+    class_ids: Int64
+    boxes: Floats
+    scores: Floats
+
+
+def read_label(path: str) -> bytes:
+    """A label file without its BOM.
+
+    Raises:
+        ExportError: it cannot be read.
+    """
+    return read_bytes(path).removeprefix(b"\xef\xbb\xbf")
+
+
+def count_lines(content: bytes) -> int:
+    """Lines with something in them, each of which stands for an object."""
+    return sum(1 for line in content.splitlines() if line and not line.isspace())
+
+
+def parse_lines(content: bytes, path: str, track_ids: bool) -> Lines:
+    """The numbers of every line of a label file.
+
+    Args:
+        content: as `read_label` gives it.
+        path: for messages.
+        track_ids: whether lines end with a track id, which is left out.
+    """
+    split = [line.split() for line in content.splitlines()]
+    if track_ids:  # the last number, which a frame that has lost its tracks has not
+        split = [line[:-1] if len(line) > 5 and line[-1].isdigit() else line for line in split]
+    rows: list[Row] = []
+    places: list[int] = []
+    findings: list[Finding] = []
+    for place, line in enumerate(split, 1):
+        if not line:
+            continue
+        try:
+            row = [float(value) for value in line]
+        except ValueError:
+            row = []
+        if len(row) < 5:
+            shown = b" ".join(line)[:60].decode("utf-8", "replace")
+            text, code = f"class and at least 4 numbers were expected, found {shown!r}", "broken-line"
+        elif not row[0].is_integer() or abs(row[0]) >= MAX_CLASS:
+            text, code = f"the class {line[0].decode()!r} is not a whole number of at most 15 digits", "broken-line"
+        elif max(row[1:]) > FAR_OUTSIDE:
+            text = f"the coordinate {max(row[1:]):g} is not relative to the image's size; is it in pixels?"
+            if max(row[1:-1]) <= FAR_OUTSIDE and row[-1].is_integer():
+                text = f"the last number, {row[-1]:g}, is no confidence; if it is a track id, add --track-ids"
+            code = "not-normalised"
+        else:
+            rows.append(row)
+            places.append(place)
+            continue
+        findings.append(Finding.error(code, f"{path}:{place}", text, lost=1))
+    return Lines(path, rows, places, findings)
+
+
+def parse_boxes(contents: Sequence[bytes]) -> BoxLines:
+    """The lines of files that hold nothing but sound boxes, a line each: "class cx cy width height", with or without a
+    confidence, one space or tab between numbers, no empty line.
+
+    All numbers of all files are decoded as one JSON array, whose commas are the spaces, tabs and ends of lines.
+
+    Args:
+        contents: as `read_label` gives them.
+    """
+    texts = [content + b"\n" if content and content[-1] != _NEWLINE else content for content in contents]
+    is_plain = np.ones(len(texts), np.bool_)
+    numbers = _decode(b"".join(texts))
+    if numbers is None:  # which files are at fault?
+        alone = [_decode(text) for text in texts]
+        is_plain = np.array([one is not None for one in alone])
+        texts = [b"" if one is None else text for one, text in zip(alone, texts, strict=True)]
+        numbers = list(chain.from_iterable(one for one in alone if one is not None))
+    codes = np.frombuffer(b"".join(texts), np.uint8)
+    separators = np.flatnonzero((codes == _SPACE) | (codes == _NEWLINE) | (codes == _TAB))  # one after each number
+    ends = np.flatnonzero(codes[separators] == _NEWLINE)
+    bounds = np.searchsorted(separators[ends], offsets_of([len(text) for text in texts]))
+    counts = np.diff(ends, prepend=-1)
+    firsts = ends + 1 - counts
+    values = np.fromiter(numbers, np.float64, len(numbers))
+
+    is_box = (counts == 5) | (counts == 6)
+    firsts = firsts[is_box]
+    classes, boxes = values[firsts], values[firsts[:, None] + np.arange(1, 5)]
+    has_score = counts[is_box] == 6
+    scores = np.full(len(firsts), np.nan)
+    scores[has_score] = values[firsts[has_score] + 5]
+    is_sound = is_box.copy()
+    is_sound[is_box] = (
+        (classes == np.floor(classes))
+        & (np.abs(classes) < MAX_CLASS)
+        & (boxes <= FAR_OUTSIDE).all(axis=1)
+        & ~(scores > FAR_OUTSIDE)
+    )
+    if not is_sound.all():
+        owners = np.repeat(np.arange(len(texts)), np.diff(bounds))
+        is_plain[owners[~is_sound]] = False
+        is_kept = is_plain[owners]
+        bounds = offsets_of(np.bincount(owners[is_kept], minlength=len(texts)))
+        is_kept = is_kept[is_box]
+        classes, boxes, scores = classes[is_kept], boxes[is_kept], scores[is_kept]
+    return BoxLines(is_plain, bounds, classes.astype(np.int64), boxes, scores)
+
+
+def _decode(text: bytes) -> list[float] | None:
+    """The numbers of lines; None unless each is written as JSON allows, and is followed by one space, tab or end of a
+    line ("\\r\\n" counts as one). A negative zero without decimals would lose its sign."""
+    if b"," in text or text.count(b"\r") != text.count(b"\r\n") or (b"-0" in text and _NEGATIVE_ZERO.search(text)):
+        return None
+    try:
+        numbers = _NUMBERS.decode(b"[%b]" % text[:-1].translate(_COMMAS))
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return None if text and not numbers else numbers
