@@ -28,7 +28,7 @@ from labelferry.model import Annotations, Category, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import Match, Probe, json_files, match_results
 from labelferry.plugin.registry import register
-from labelferry.reading.text import decode_part, json_fault
+from labelferry.reading.text import decode_part, json_fault, read_bytes_without_bom
 from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
 
@@ -273,10 +273,7 @@ def _source(tracks: list[_Track], place: int, size: tuple[int, int] | None) -> _
 
 def _parse(path: Path) -> tuple[_Dataset, bool]:
     """A file, and whether it is a bare list of results."""
-    try:
-        content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    except OSError as error:
-        raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="file-missing") from None
+    content = read_bytes_without_bom(path)
     is_results = content[:64].lstrip()[:1] == b"["
     try:
         return (_Dataset(annotations=_LIST.decode(content)) if is_results else _DATASET.decode(content)), is_results
