@@ -10,36 +10,24 @@ Definition: https://docs.cvat.ai/docs/manual/advanced/xml_format/
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from functools import partial
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-import numpy as np
-
-from labelferry.converters.cvat.document import VALUES, Shape, Task, Track, XmlFile
-from labelferry.converters.cvat.geometry import Between, Geometry, geometry_of, interpolated, placed_mask
+from labelferry.batch import Batch
+from labelferry.converters.cvat.document import VALUES, ImageElement, Shape, Task, Track, XmlFile
+from labelferry.converters.cvat.objects import Draft, ShapeReader, Source, tasks_of, with_masks
+from labelferry.converters.cvat.tracks import Frame, frames_of
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.masks.coco import masks_of_image
-from labelferry.model import Annotations, Category, Image, Object, VideoFrame
+from labelferry.model import Category, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.detect import HEAD, Match, Probe
+from labelferry.plugin.export import Export, Request, in_batches
 from labelferry.plugin.registry import register
 from labelferry.reading.images import find_files, is_video
 from labelferry.task_type import TaskType
-
-_KEYPOINTS = frozenset(("points", "skeleton"))
-_AREAS = frozenset(("polygon", "mask", "ellipse"))
-_OBJECTS = frozenset(("box", "cuboid")) | _AREAS | _KEYPOINTS
-
-
-class _Source(NamedTuple):
-    """The shapes of an image, and its size if the file gives one."""
-
-    file: str
-    shapes: tuple[Shape | Between, ...]
-    size: tuple[int, int] | None
 
 
 @register("cvat")
@@ -61,11 +49,6 @@ class Cvat(Adapter):
     ) -> None:
         self.path = path
         self.only = only
-        self._files: list[XmlFile] | None = None
-        self._categories: dict[str, Category] = {}
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_files": None}
 
     @classmethod
     def detect(cls, probe: Probe) -> Iterator[Match]:
@@ -76,224 +59,170 @@ class Cvat(Adapter):
             head = probe.head(path)
             if b"<annotations" not in head[:HEAD] or b"<meta>" not in head[:HEAD]:
                 continue
-            kinds = {kind for kind in VALUES if f"<{kind} ".encode() in head}
+            tasks = tasks_of(kind for kind in VALUES if f"<{kind} ".encode() in head)
             images = None
             if probe.is_small(path):
-                file = XmlFile(str(path))
-                kinds = file.kinds
-                images = len(file.images) or sum(len(task.frames or ()) for task in file.tasks.values())
+                export = cls(path).open(Request())
+                tasks, images = export.tasks, export.count_images()
             kind = "video" if b"<track" in head else "images"
-            yield Match(path, f"CVAT for {kind}", _tasks_of(kinds), images or None)
+            yield Match(path, f"CVAT for {kind}", tasks, images or None)
 
-    def get_tasks(self) -> tuple[TaskType, ...]:
-        return _tasks_of(set[str]().union(*(file.kinds for file in self._read())))
+    def open(self, request: Request) -> Export:
+        return _CvatExport(self.path, self.only, request)
 
-    def get_categories(self) -> list[Category]:
-        self._read()
-        return list(self._categories.values())
 
-    def get_images(self) -> Iterator[Image]:
-        files = self._read()
-        several = sum(len(file.tasks) for file in files) > 1
-        for file in files:
-            self.findings += file.findings
-            for image in file.images:
-                task = file.task(image.task)
-                if self._wanted(image.task, task):
-                    is_frame = is_video(task.source)
-                    source = _Source(file.path, tuple(image.shapes), image.size or task.size)
-                    name = image.name if os.path.splitext(image.name)[1] or not is_frame else f"{image.name}.png"
-                    yield Image(name, source, VideoFrame(task.source, image.number) if is_frame else None)
-            if not file.images:
-                for task_id in file.tasks or sorted({track.task for track in file.tracks}):
-                    yield from self._video_frames(file, task_id, several)
+class _Part(NamedTuple):
+    """What is wanted of a file: its images, and by task id the tracks of its videos."""
 
-    def get_labels(self, image: Image) -> Annotations:
-        source: _Source = image.source
-        size = source.size or image.size
-        if size is None:
-            raise ExportError("the file gives no size of the image", where=source.file, code="image-size")
-        reader = _Reader(self._categories, self.task, source.file, size)
-        return reader.annotations(source.shapes)
+    file: XmlFile
+    images: list[ImageElement]
+    videos: dict[str, list[Track]]
 
-    def _wanted(self, task_id: str, task: Task) -> bool:
-        return self.only is None or self.only in (task_id, task.name)
+    def shapes(self) -> Iterator[Shape]:
+        """All shapes, also those that are outside."""
+        for image in self.images:
+            yield from image.shapes
+        for tracks in self.videos.values():
+            for track in tracks:
+                yield from (shape for _, shape in track.shapes)
 
-    def _video_frames(self, file: XmlFile, task_id: str, several: bool) -> Iterator[Image]:
-        """The frames of a task's video; without --videos also those without a shape."""
-        task = file.task(task_id)
-        if not self._wanted(task_id, task):
-            return
-        if task.is_images and not self.as_frames:
+
+class _CvatExport(Export):
+    """The tasks that are wanted of XML files. Shapes travel to workers with their images, labels with the export."""
+
+    def __init__(self, path: Path, only: str | None, request: Request) -> None:
+        files = [XmlFile(file) for file in _paths_of(path)]
+        if only is not None and not any(_is_wanted(file, task_id, only) for file in files for task_id in file.tasks):
+            have = ", ".join(task.name or task_id for file in files for task_id, task in file.tasks.items())
+            raise ExportError(f"no task {only!r}; it has {have or 'none'}", where=str(path), code="no-task")
+        self._findings: list[Finding] = []
+        self._parts = [_part_of(file, only, self._findings) for file in files]
+        self._several = sum(len(file.tasks) for file in files) > 1
+        self._frames_wanted = request.frames
+        self._labels = _merged_labels(files)
+        if not self._labels:  # files without <meta>
+            names = {shape.label for part in self._parts for shape in part.shapes()}
+            self._labels = {name: Category(i, name) for i, name in enumerate(sorted(names))}
+        kinds = {shape.kind for part in self._parts for shape in part.shapes()}
+        super().__init__(request, tasks_of(kinds), list(self._labels.values()), [file.path for file in files])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_parts": []}
+
+    def count_images(self) -> int | None:
+        count = 0
+        for file, images, videos in self._parts:
+            count += len(images)
+            for task_id, tracks in videos.items():
+                frames = file.task(task_id).frames
+                if frames is None:
+                    return None
+                shapes = (numbered for track in tracks for numbered in track.shapes)
+                beyond = {number for number, shape in shapes if number not in frames and not shape.outside}
+                count += len(frames) + len(beyond)
+        return count
+
+    def images(self) -> Iterator[Image | Finding]:
+        yield from self._findings
+        for file, images, videos in self._parts:
+            for image in images:
+                task = file.task(file.task_id(image.task))
+                source = Source(
+                    file.path, tuple(image.shapes), image.size or task.size, image.found, 0, tuple(image.findings)
+                )
+                is_frame = is_video(task.source)
+                name = image.name if os.path.splitext(image.name)[1] or not is_frame else f"{image.name}.png"
+                yield Image(name, source, VideoFrame(task.source, image.number) if is_frame else None)
+            for task_id, tracks in videos.items():
+                yield from self._frames(file, file.task(task_id), tracks)
+
+    def _frames(self, file: XmlFile, task: Task, tracks: list[Track]) -> Iterator[Image | Finding]:
+        """The frames of a task's video; where images are wanted, also those without a shape."""
+        if task.is_images and not self._frames_wanted:
             text = (
                 f"the task {task.name!r} is of images, which the format for video does not name: export it for images"
             )
-            self.findings.append(Finding("error", "images-unnamed", file.path, text))
+            yield Finding.error("images-unnamed", file.path, text, lost=sum(track.found for track in tracks))
             return
-        frames: dict[int, list[Shape | Between]] = {}
-        for track in file.tracks:
-            if track.task == task_id or len(file.tasks) == 1:
-                for number, shape in self._track_shapes(file, track, task.frames):
-                    frames.setdefault(number, []).append(shape)
-        numbers = sorted(frames) if self.as_frames or task.frames is None else sorted({*frames, *task.frames})
-        folder = f"{os.path.splitext(task.video)[0]}/" if several else ""
-        for number in numbers:
-            source = _Source(file.path, tuple(frames.get(number, ())), task.size)
+        for track in tracks:
+            yield from track.findings
+        frames = frames_of(tracks, file.path, task.frames, file.lists_all_frames)
+        listed = () if self._frames_wanted or task.frames is None else task.frames
+        folder = f"{os.path.splitext(task.video)[0]}/" if self._several else ""
+        for number in sorted({*frames, *listed}):
+            frame = frames.get(number) or Frame()
+            source = Source(
+                file.path, tuple(frame.shapes), task.size, frame.found, frame.interpolated, tuple(frame.findings)
+            )
             yield Image(f"{folder}frame_{number:06d}.png", source, VideoFrame(task.video, number))
 
-    def _track_shapes(self, file: XmlFile, track: Track, frames: range | None) -> Iterator[tuple[int, Shape | Between]]:
-        shapes = sorted(track.shapes, key=lambda numbered: numbered[0])
-        step = 1 if frames is None else frames.step
-        for (number, shape), following in zip(shapes, [*shapes[1:], None], strict=False):
-            if following is not None and following[0] == number:
-                text = f"the track has two shapes in frame {number}"
-                self.findings.append(Finding("error", "frame-twice", f"{file.path}:{shape.line}", text))
-            if shape.outside:
-                continue
-            yield number, shape
-            if file.lists_all_frames or shape.kind == "mask":  # CVAT interpolates no masks
-                continue
-            if following is None:
-                for between in range(number + step, number if frames is None else frames.stop, step):
-                    yield between, shape
-            elif following[1].kind != shape.kind:
-                text = f"the track goes from <{shape.kind}> to <{following[1].kind}>; there is nothing between them"
-                self.findings.append(Finding("error", "track-mixed", f"{file.path}:{shape.line}", text))
-            else:
-                for between in range(number + step, following[0], step):
-                    yield between, Between(shape, following[1], (between - number) / (following[0] - number))
+    def read(self, images: Sequence[Image], payload: Any) -> Iterator[Batch]:
+        drafts = map(self._draft, images)
+        if self.source_task is TaskType.INSTANCE_SEGMENTATION:
+            return in_batches(images, with_masks(list(drafts)))
+        return in_batches(images, (draft.labels for draft in drafts))
 
-    def _read(self) -> list[XmlFile]:
-        if self._files is None:
-            if self.path.suffix.lower() == ".zip":
-                text = "a ZIP archive; unpack it, and name the annotations.xml or the folder"
-                raise ExportError(text, where=str(self.path), code="not-cvat")
-            names = find_files(self.path, frozenset((".xml",))) if self.path.is_dir() else ()
-            paths = [f"{self.path}/{name}" for name in names] if self.path.is_dir() else [str(self.path)]
-            if not paths:
-                raise ExportError("no XML file in it", where=str(self.path), code="no-labels")
-            self._files = [XmlFile(path) for path in paths]
-            if self.only is not None and not any(
-                self._wanted(task_id, task) for file in self._files for task_id, task in file.tasks.items()
-            ):
-                have = ", ".join(task.name or task_id for file in self._files for task_id, task in file.tasks.items())
-                text = f"no task {self.only!r}; it has {have or 'none'}"
-                raise ExportError(text, where=str(self.path), code="no-task")
-            labels: dict[str, Category] = {}
-            for file in self._files:
-                for name, category in file.labels.items():
-                    known = labels.setdefault(name, category._replace(id=len(labels)))
-                    if known.keypoints != category.keypoints:
-                        text = f"the label {name!r} has other keypoints than in another file"
-                        raise ExportError(text, where=file.path, code="keypoints-differ")
-            if not labels:  # a file without <meta>
-                found = {shape.label for file in self._files for image in file.images for shape in image.shapes}
-                found |= {shape.label for file in self._files for track in file.tracks for _, shape in track.shapes}
-                labels = {name: Category(i, name) for i, name in enumerate(sorted(found))}
-            self._categories = labels
-        return self._files
+    def _draft(self, image: Image) -> Draft:
+        size = image.source.size or image.size
+        if size is None:
+            text = "the file gives no size of the image"
+            return Draft(Finding.error("image-size", image.source.file, text, lost=image.source.found), [])
+        return ShapeReader(image, size, self._labels, self.source_task).draft()
 
 
-def _tasks_of(kinds: set[str]) -> tuple[TaskType, ...]:
-    """What shapes of these kinds hold."""
-    tasks = [
-        task
-        for task, of in (
-            (TaskType.KEYPOINT_DETECTION, _KEYPOINTS),
-            (TaskType.INSTANCE_SEGMENTATION, _AREAS),
-            (TaskType.OBJECT_DETECTION, _OBJECTS),
-            (TaskType.CLASSIFICATION, frozenset(("tag",))),
-        )
-        if kinds & of
-    ]
-    return tuple(tasks) or (TaskType.OBJECT_DETECTION,)
+def _paths_of(path: Path) -> list[str]:
+    """The XML files of an export."""
+    if path.suffix.lower() == ".zip":
+        text = "a ZIP archive; unpack it, and name the annotations.xml or the folder"
+        raise ExportError(text, where=str(path), code="not-cvat")
+    if not path.is_dir():
+        return [str(path)]
+    paths = [f"{path}/{name}" for name in find_files(path, frozenset((".xml",)))]
+    if not paths:
+        raise ExportError("no XML file in it", where=str(path), code="no-labels")
+    return paths
 
 
-class _Reader:
-    """Makes the annotations of one image of its shapes."""
-
-    def __init__(self, categories: dict[str, Category], task: TaskType, file: str, size: tuple[int, int]) -> None:
-        self._categories = categories
-        self._task = task
-        self._file = file
-        self._size = size
-        self._findings: list[Finding] = []
-
-    def annotations(self, shapes: tuple[Shape | Between, ...]) -> Annotations:
-        objects, lines = [], []
-        for shape in shapes:
-            first = shape.left if isinstance(shape, Between) else shape
-            category = self._categories.get(first.label)
-            if category is None:
-                text = f"the label {first.label!r} is not among the {len(self._categories)} of the file's head"
-                self._tell("error", "unknown-category", first, text)
-                continue
-            try:
-                row = self._object(shape, first, category)
-            except ValueError as error:
-                self._tell("error", "broken-shape", first, f"<{first.kind}>: {error}")
-                continue
-            if row is not None:
-                objects.append(row)
-                lines.append(first.line)
-        annotations = Annotations.from_objects(objects, self._size)
-        annotations.findings = self._findings
-        annotations.locate = partial(_locate, self._file, lines)
-        return annotations
-
-    def _tell(self, kind: str, code: str, shape: Shape, text: str) -> None:
-        self._findings.append(Finding(kind, code, f"{self._file}:{shape.line}", text))  # type: ignore[arg-type]
-
-    def _object(self, shape: Shape | Between, first: Shape, category: Category) -> Object | None:
-        if first.kind == "tag" or self._task is TaskType.CLASSIFICATION:
-            is_wanted = first.kind == "tag" and self._task is TaskType.CLASSIFICATION
-            return Object(category.id) if is_wanted else None
-        if first.kind == "polyline":
-            self._tell("repair", "polyline-left-out", first, "a line is no object; left out")
-            return None
-        if first is shape and first.kind == "box" and self._task is TaskType.OBJECT_DETECTION:
-            numbers = first.text.split()
-            if len(numbers) == 4:  # without a rotation: the most frequent by far
-                left, top, right, bottom = map(float, numbers)
-                return Object(category.id, (left, top, right - left, bottom - top))
-        geometry = interpolated(shape, category) if isinstance(shape, Between) else geometry_of(shape, category)
-        if self._task is TaskType.KEYPOINT_DETECTION:
-            return self._keypoints(geometry, first, category)
-        if self._task is TaskType.INSTANCE_SEGMENTATION:
-            return self._mask(geometry, first, category)
-        seen = geometry.points[np.array(geometry.visible) > 0] if geometry.visible else geometry.points
-        if not len(seen):
-            return None
-        low, high = seen.min(axis=0), seen.max(axis=0)
-        if first.kind == "box" and len(geometry.points) == 4:
-            text = "the box is turned; the upright box around it is taken"
-            self._tell("repair", "rotation-lost", first, text)
-        return Object(category.id, (*low, *(high - low)))
-
-    def _keypoints(self, geometry: Geometry, shape: Shape, category: Category) -> Object | None:
-        if shape.kind not in _KEYPOINTS:
-            text = "the object has no keypoints; left out (with --task object-detection it is kept)"
-            self._tell("repair", "keypoints-missing", shape, text)
-            return None
-        visible = np.array(geometry.visible)
-        seen = geometry.points[visible > 0]
-        if not len(seen):
-            return None
-        low, high = seen.min(axis=0), seen.max(axis=0)
-        return Object(category.id, (*low, *(high - low)), keypoints=np.column_stack((geometry.points, visible)))
-
-    def _mask(self, geometry: Geometry, shape: Shape, category: Category) -> Object | None:
-        if shape.kind not in _AREAS:
-            text = f"a <{shape.kind}> has no mask; left out (with --task object-detection it is kept)"
-            self._tell("repair", "segmentation-missing", shape, text)
-            return None
-        width, height = self._size
-        if geometry.mask is not None:
-            return Object(category.id, mask=placed_mask(geometry.mask, width, height))
-        found = masks_of_image([[geometry.points.ravel().tolist()]], self._size, lambda _: f"{self._file}:{shape.line}")
-        self._findings += found.findings
-        return Object(category.id, mask=found.masks[0]) if len(found.masks) else None
+def _is_wanted(file: XmlFile, task_id: str, only: str | None) -> bool:
+    return only is None or only in (task_id, file.task(task_id).name)
 
 
-def _locate(file: str, lines: list[int], index: int) -> str:
-    return f"{file}:{lines[index]}"
+def _part_of(file: XmlFile, only: str | None, findings: list[Finding]) -> _Part:
+    """What is wanted of a file; what is not is counted in the findings."""
+    findings += file.findings
+    left_out: Counter[str] = Counter()
+    part = _Part(file, [], {})
+    for image in file.images:
+        task_id = file.task_id(image.task)
+        if _is_wanted(file, task_id, only):
+            part.images.append(image)
+        else:
+            left_out[task_id] += image.found
+    if file.tracks or not file.images:
+        part.videos.update((task_id, []) for task_id in file.tasks if _is_wanted(file, task_id, only))
+    for track in file.tracks:
+        task_id = file.task_id(track.task)
+        if file.tasks and task_id not in file.tasks:
+            text = f"a track of the task {task_id!r}, which the file's head does not list"
+            findings.append(Finding.error("unknown-task", f"{file.path}:{track.line}", text, lost=track.found))
+        elif _is_wanted(file, task_id, only):
+            part.videos.setdefault(task_id, []).append(track)
+        else:
+            left_out[task_id] += track.found
+    for task_id, count in left_out.items():
+        if count:
+            text = f"shapes of the task {file.task(task_id).name or task_id!r}, which --only does not name"
+            findings.append(Finding.note("task-left-out", file.path, text, count, count))
+    return part
+
+
+def _merged_labels(files: list[XmlFile]) -> dict[str, Category]:
+    """The labels of all files, by name."""
+    labels: dict[str, Category] = {}
+    for file in files:
+        for name, category in file.labels.items():
+            known = labels.setdefault(name, category._replace(id=len(labels)))
+            if known.keypoints != category.keypoints:
+                text = f"the label {name!r} has other keypoints than in another file"
+                raise ExportError(text, where=file.path, code="keypoints-differ")
+    return labels

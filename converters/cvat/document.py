@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from xml.parsers import expat
 
@@ -65,21 +66,75 @@ class Task(NamedTuple):
         return self.source if is_video(self.source) else self.name
 
 
-class ImageElement(NamedTuple):
+@dataclass(slots=True)
+class ImageElement:
+    """An image with its shapes.
+
+    Attributes:
+        name: as it is written.
+        number: of the frame, if the task is of a video.
+        size: (width, height) in pixels.
+        task: id of the task.
+        found: elements in it that are shapes, counted where they begin.
+        shapes: those that could be read.
+        findings: those that could not.
+    """
+
     name: str
     number: int
     size: tuple[int, int] | None
     task: str
-    shapes: list[Shape]
+    found: int = 0
+    shapes: list[Shape] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
-class Track(NamedTuple):
+@dataclass(slots=True)
+class Track:
+    """A track.
+
+    Attributes:
+        task: id of the task.
+        line: where it begins.
+        shapes: those that could be read, each with the number of its frame.
+        findings: those that could not.
+    """
+
     task: str
-    shapes: list[tuple[int, Shape]]
+    line: int
+    shapes: list[tuple[int, Shape]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def found(self) -> int:
+        """Objects in it: a shape that is outside is none."""
+        return sum(not shape.outside for _, shape in self.shapes) + sum(finding.lost for finding in self.findings)
+
+
+class _OpenSkeleton(NamedTuple):
+    """A skeleton whose end is not read yet, and its elements, each with whether it is a keyframe."""
+
+    shape: Shape
+    frame: str
+    is_key: bool
+    elements: list[tuple[Shape, bool]]
 
 
 class XmlFile:
-    """What one XML file holds, gathered while expat reads it."""
+    """What one XML file holds, collected while expat reads it.
+
+    Attributes:
+        path: of the file.
+        labels: by name, in their order.
+        tasks: by id.
+        images: all of them.
+        tracks: all of them.
+        lists_all_frames: whether tracks list their shapes in every frame: one that is no keyframe is listed.
+        findings: about shapes that are in no image and no track.
+
+    Raises:
+        ExportError: it is not the XML of CVAT.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -87,13 +142,13 @@ class XmlFile:
         self.tasks: dict[str, Task] = {}
         self.images: list[ImageElement] = []
         self.tracks: list[Track] = []
-        self.kinds: set[str] = set()
-        self.lists_all_frames = False  # a shape that is no keyframe is listed, so all are
+        self.lists_all_frames = False
         self.findings: list[Finding] = []
+        self._depth = 0
         self._meta: ElementTree.TreeBuilder | None = None
+        self._holder: ImageElement | Track | None = None
         self._label = ""
-        self._skeleton: tuple[Shape, int, bool, list[Shape], list[bool]] | None = None
-        self._root = ""
+        self._skeleton: _OpenSkeleton | None = None
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -109,11 +164,18 @@ class XmlFile:
             raise ExportError(f"not XML: {error}", where=f"{path}:{error.lineno}", code="broken-xml") from None
         except (ValueError, LookupError) as error:  # encodings that Python does not know
             raise ExportError(f"not XML: {error}", where=path, code="broken-xml") from None
-        del self._parser  # which cannot be pickled
+        del self._parser  # which refers to this object, as its handlers do
+
+    def task_id(self, written: str) -> str:
+        """The id of the task that an image or a track is of: if there is one task, it need not be named."""
+        return next(iter(self.tasks)) if len(self.tasks) == 1 else written
+
+    def task(self, task_id: str) -> Task:
+        """The task of this id; of one that the head does not describe, only the id is known."""
+        return self.tasks.get(task_id) or Task(task_id, "", False, None, None)
 
     def _refuse(self, *_: object) -> None:
-        where = f"{self.path}:{self._parser.CurrentLineNumber}"
-        raise ExportError("a document type is refused", where=where, code="refused-xml")
+        raise ExportError("a document type is refused", where=self._where(), code="refused-xml")
 
     def _where(self) -> str:
         return f"{self.path}:{self._parser.CurrentLineNumber}"
@@ -123,41 +185,72 @@ class XmlFile:
             self._meta.data(text)
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        if not self._root:
-            self._root = tag
-            if tag != "annotations":
-                text = f"<annotations> was expected, found <{tag}>; is it an export in the format CVAT 1.1?"
-                raise ExportError(text, where=self._where(), code="not-cvat")
-        if tag == "meta":
-            self._meta = ElementTree.TreeBuilder()
+        depth = self._depth
+        self._depth += 1
+        if depth == 0 and tag != "annotations":
+            text = f"<annotations> was expected, found <{tag}>; is it an export in the format CVAT 1.1?"
+            raise ExportError(text, where=self._where(), code="not-cvat")
+        if depth == 1:
+            self._open(tag, attributes)
         if self._meta is not None:
             self._meta.start(tag, attributes)
-        elif tag == "image":
-            task = attributes.get("task_id", "")
-            size = _size(attributes.get("width"), attributes.get("height"))
-            number = _whole(attributes.get("id", "")) or 0
-            self.images.append(ImageElement(attributes.get("name", ""), number, size, task, []))
-        elif tag == "track":
-            self._label = attributes.get("label", "")
-            self.tracks.append(Track(attributes.get("task_id", ""), []))
-        elif tag in VALUES:
+        elif depth == 2 and self._holder is not None and tag != "attribute":
             self._shape(tag, attributes)
+        elif depth == 3 and self._skeleton is not None and tag in VALUES:
+            self._skeleton.elements.append((self._as_written(tag, attributes), _is_key(attributes)))
+        elif tag in VALUES:
+            text = f"a <{tag}> stands where no shape is expected; shapes are elements of <image> and <track>"
+            self.findings.append(Finding.error("broken-shape", self._where(), text, lost=1))
 
     def _end(self, tag: str) -> None:
+        self._depth -= 1
         if self._meta is not None:
             self._meta.end(tag)
-            if tag == "meta":
+            if self._depth == 1:
                 self._read_meta(self._meta.close())
                 self._meta = None
-        elif tag == "skeleton" and self._skeleton is not None:
-            shape, frame, is_key, elements, are_keys = self._skeleton
+        elif self._depth == 1:
+            self._holder = None
+        elif self._depth == 2 and self._skeleton is not None:
+            shape, frame, is_key, elements = self._skeleton
             self._skeleton = None
-            outside = bool(elements) and all(element.outside for element in elements)
-            shape = shape._replace(elements=tuple(elements), outside=shape.outside or outside)
-            self._add(shape, frame, is_key or any(are_keys))
+            outside = bool(elements) and all(element.outside for element, _ in elements)
+            shape = shape._replace(elements=tuple(element for element, _ in elements), outside=shape.outside or outside)
+            self._add(shape, frame, is_key or any(is_key for _, is_key in elements))
 
-    def _shape(self, kind: str, attributes: dict[str, str]) -> None:
-        shape = Shape(
+    def _open(self, tag: str, attributes: dict[str, str]) -> None:
+        """An element of the root begins."""
+        task = attributes.get("task_id", "")
+        self._label = ""
+        if tag == "meta":
+            self._meta = ElementTree.TreeBuilder()
+        elif tag == "image":
+            size = _size(attributes.get("width"), attributes.get("height"))
+            number = _whole(attributes.get("id", "")) or 0
+            self._holder = ImageElement(attributes.get("name", ""), number, size, task)
+            self.images.append(self._holder)
+        elif tag == "track":
+            self._label = attributes.get("label", "")
+            self._holder = Track(task, self._parser.CurrentLineNumber)
+            self.tracks.append(self._holder)
+
+    def _shape(self, tag: str, attributes: dict[str, str]) -> None:
+        """An element of an image or a track begins."""
+        assert self._holder is not None
+        if isinstance(self._holder, ImageElement):
+            self._holder.found += 1
+        frame, is_key = attributes.get("frame", ""), _is_key(attributes)
+        if tag not in VALUES:
+            text = f"<{tag}> is not a shape that is known: {', '.join(VALUES)}"
+            lost = int(attributes.get("outside") != "1" or isinstance(self._holder, ImageElement))
+            self._holder.findings.append(Finding.error("broken-shape", self._where(), text, lost=lost))
+        elif tag == "skeleton":
+            self._skeleton = _OpenSkeleton(self._as_written(tag, attributes), frame, is_key, [])
+        else:
+            self._add(self._as_written(tag, attributes), frame, is_key)
+
+    def _as_written(self, kind: str, attributes: dict[str, str]) -> Shape:
+        return Shape(
             kind,
             sys.intern(attributes.get("label") or self._label),
             "\n".join([attributes.get(name, "") for name in VALUES[kind]]),
@@ -165,31 +258,21 @@ class XmlFile:
             attributes.get("outside") == "1",
             attributes.get("occluded") == "1",
         )
-        is_key = attributes.get("keyframe", "1") != "0"
-        if self._skeleton is not None:
-            self._skeleton[3].append(shape)
-            self._skeleton[4].append(is_key)
-            return
-        number = 0
-        if self.tracks:
-            frame = _whole(attributes.get("frame", ""))
-            if frame is None or frame >= MAX_FRAMES:
-                text = f"a <{kind}> of a track without the number of its frame, or one beyond {MAX_FRAMES:,}"
-                self.findings.append(Finding("error", "broken-shape", self._where(), text))
-                return
-            number = frame
-        if kind == "skeleton":
-            self._skeleton = (shape, number, is_key, [], [])
-        else:
-            self._add(shape, number, is_key)
 
-    def _add(self, shape: Shape, frame: int, is_key: bool) -> None:
-        self.kinds.add(shape.kind)
-        if self.tracks:
-            self.tracks[-1].shapes.append((frame, shape))
+    def _add(self, shape: Shape, frame: str, is_key: bool) -> None:
+        """A shape of an image or a track is complete."""
+        holder = self._holder
+        if isinstance(holder, ImageElement):
+            holder.shapes.append(shape)
+        elif holder is not None:
+            number = _whole(frame)
+            if number is None or number >= MAX_FRAMES:
+                text = f"a <{shape.kind}> of a track without the number of its frame, or one beyond {MAX_FRAMES:,}"
+                where = f"{self.path}:{shape.line}"
+                holder.findings.append(Finding.error("broken-shape", where, text, lost=int(not shape.outside)))
+                return
+            holder.shapes.append((number, shape))
             self.lists_all_frames = self.lists_all_frames or not is_key
-        elif self.images:
-            self.images[-1].shapes.append(shape)
 
     def _read_meta(self, meta: ElementTree.Element) -> None:
         labels = list(meta.iter("label"))
@@ -221,12 +304,6 @@ class XmlFile:
                 _size(task.findtext("original_size/width"), task.findtext("original_size/height")),
             )
 
-    def task(self, task_id: str) -> Task:
-        """The task of this id; where none is named, the only one."""
-        if task_id in self.tasks:
-            return self.tasks[task_id]
-        return next(iter(self.tasks.values())) if len(self.tasks) == 1 else Task(task_id, "", False, None, None)
-
 
 def _skeleton_edges(svg: str, keypoints: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
     """Edges between keypoints, 1-based, of the drawing of a skeleton's label."""
@@ -243,6 +320,10 @@ def _skeleton_edges(svg: str, keypoints: tuple[str, ...]) -> tuple[tuple[int, in
         if ends[0] and ends[1]:
             edges.append((ends[0], ends[1]))
     return tuple(edges)
+
+
+def _is_key(attributes: dict[str, str]) -> bool:
+    return attributes.get("keyframe", "1") != "0"
 
 
 def _size(width: str | None, height: str | None) -> tuple[int, int] | None:

@@ -21,11 +21,23 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 class Between(NamedTuple):
-    """A shape between two keyframes."""
+    """A shape between two keyframes; `offset`, in [0, 1], is how far it is from the left to the right one."""
 
     left: Shape
     right: Shape
     offset: float
+
+    @property
+    def kind(self) -> str:
+        return self.left.kind
+
+    @property
+    def label(self) -> str:
+        return self.left.label
+
+    @property
+    def line(self) -> int:
+        return self.left.line
 
 
 class Geometry(NamedTuple):
@@ -36,37 +48,76 @@ class Geometry(NamedTuple):
     mask: tuple[int, int, int, int, str] | None = None
 
 
-def geometry_of(shape: Shape, category: Category) -> Geometry:
-    """A shape's numbers.
+def geometry_of(shape: Shape | Between, category: Category) -> Geometry:
+    """A shape in numbers.
 
     Raises:
-        ValueError: they are none.
+        ValueError, OverflowError: its attributes are not such numbers.
     """
+    if isinstance(shape, Between):
+        return _interpolated(shape, category)
     if shape.kind == "skeleton":
-        by_label = {element.label: element for element in shape.elements}
-        points, visible = [], []
-        for name in category.keypoints or by_label:
-            element = by_label.get(name)
-            points.append(_parse_points(element.values[0])[0] if element else np.zeros(2))
-            visible.append(_visibility(element))
-        if unknown := set(by_label) - set(category.keypoints or by_label):
-            raise ValueError(f"the element {min(unknown)!r} is not one of the label's")
-        return Geometry(np.array(points).reshape(-1, 2), tuple(visible))
+        return _skeleton(shape, category.keypoints or _element_names(shape))
     if shape.kind == "points":
-        parsed = _parse_points(shape.values[0])
-        return Geometry(parsed, (_visibility(shape),) * len(parsed))
+        points = _parse_points(shape.text)
+        return Geometry(points, (_visibility(shape),) * len(points))
     if shape.kind in ("polygon", "polyline"):
-        return Geometry(_parse_points(shape.values[0]))
+        return Geometry(_parse_points(shape.text))
     if shape.kind == "mask":
         left, top, width, height = (int(float(value)) for value in shape.values[:4])
         corners = np.array([(left, top), (left + width, top + height)], np.float64)
         return Geometry(corners, mask=(left, top, width, height, shape.values[4]))
-    numbers = np.array([float(value or 0) if i == 4 else float(value) for i, value in enumerate(shape.values)])
+    numbers = _numbers(shape)
+    return Geometry(numbers.reshape(-1, 2) if shape.kind == "cuboid" else _outline(shape.kind, numbers))
+
+
+def _interpolated(shape: Between, category: Category) -> Geometry:
+    left, right, offset = shape
+    if left.kind in ("box", "ellipse"):
+        one, other = _numbers(left), _numbers(right)
+        numbers = one + (other - one) * offset
+        numbers[4] = interpolate_angle(one[4], other[4], offset)
+        return Geometry(_outline(left.kind, numbers))
+    if left.kind == "skeleton":
+        names = category.keypoints or _element_names(left)
+        start, end = _skeleton(left, names), _skeleton(right, names)
+        given = _element_names(right)
+        stays = np.array([name not in given for name in names], np.bool_)
+        end.points[stays] = start.points[stays]
+    else:
+        start, end = geometry_of(left, category), geometry_of(right, category)
+    if left.kind == "polygon":
+        return Geometry(interpolate_polygon(start.points, end.points, offset))
+    if left.kind == "polyline":
+        return Geometry(interpolate_polyline(start.points, end.points, offset))
+    if left.kind == "points" and not len(start.points) == len(end.points) == 1:
+        return start  # as CVAT does
+    return start._replace(points=start.points + (end.points - start.points) * offset)
+
+
+def _element_names(skeleton: Shape) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(element.label for element in skeleton.elements))
+
+
+def _skeleton(shape: Shape, names: tuple[str, ...]) -> Geometry:
+    """A skeleton whose elements have these names; of an element that is missing, a point that is not visible."""
+    by_name = {element.label: element for element in shape.elements}
+    if unknown := by_name.keys() - set(names):
+        raise ValueError(f"the element {min(unknown)!r} is not one of the label's")
+    elements = [by_name.get(name) for name in names]
+    points = [_parse_points(element.text)[0] if element else np.zeros(2) for element in elements]
+    return Geometry(np.array(points).reshape(-1, 2), tuple(map(_visibility, elements)))
+
+
+def _numbers(shape: Shape) -> Array:
+    """The attributes of a box, an ellipse or a cuboid; without a rotation, it is 0."""
+    values = shape.values
+    if shape.kind != "cuboid" and not values[4]:
+        values[4] = "0"
+    numbers = np.array([float(value) for value in values])
     if not np.isfinite(numbers).all():
         raise ValueError("a number is not finite")
-    if shape.kind == "cuboid":
-        return Geometry(numbers.reshape(-1, 2))
-    return Geometry(_outline(shape.kind, numbers))
+    return numbers
 
 
 def _outline(kind: str, numbers: Array) -> Array:
@@ -85,27 +136,6 @@ def _outline(kind: str, numbers: Array) -> Array:
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     turned: Array = points @ np.array([(cosine, sine), (-sine, cosine)]) + centre
     return turned
-
-
-def interpolated(shape: Between, category: Category) -> Geometry:
-    left, right, offset = shape
-    if left.kind in ("box", "ellipse"):
-        one, other = (np.array([float(value or 0) for value in side.values]) for side in (left, right))
-        numbers = one + (other - one) * offset
-        numbers[4] = interpolate_angle(one[4], other[4], offset)
-        return Geometry(_outline(left.kind, numbers))
-    start, end = geometry_of(left, category), geometry_of(right, category)
-    if left.kind == "skeleton":
-        given = {element.label for element in right.elements}
-        stays = np.array([name not in given for name in category.keypoints or given])
-        end.points[stays] = start.points[stays]
-    if left.kind == "polygon":
-        return Geometry(interpolate_polygon(start.points, end.points, offset))
-    if left.kind == "polyline":
-        return Geometry(interpolate_polyline(start.points, end.points, offset))
-    if left.kind == "points" and not len(start.points) == len(end.points) == 1:
-        return start  # as CVAT does
-    return start._replace(points=start.points + (end.points - start.points) * offset)
 
 
 def _visibility(shape: Shape | None) -> float:

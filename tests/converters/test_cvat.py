@@ -10,6 +10,7 @@ import pytest
 from pycocotools import mask as pycoco
 
 import labelferry
+from labelferry.report import FindingSummary
 
 HEAD = """<?xml version="1.0" encoding="utf-8"?>
 <annotations><version>1.1</version><meta><task><id>1</id><name>clip</name><size>{frames}</size>
@@ -27,6 +28,10 @@ def write(
     text = f"step={step}" if step > 1 else ""
     path.write_text(HEAD.format(body=body, frames=frames, mode=mode, start=start, stop=stop, filter=text), **other)
     return path
+
+
+def counts(findings: list[FindingSummary]) -> dict[str, int]:
+    return {finding.code: finding.count for finding in findings}
 
 
 def box(frame: int, left: float, *, outside: int = 0, keyframe: int = 1, more: str = "") -> str:
@@ -68,8 +73,8 @@ def test_masks_of_polygons_masks_and_ellipses(convert: Any, fixtures: Path) -> N
     y, x = np.mgrid[:48, :64] + 0.5
     inside = ((x - 50) / 8) ** 2 + ((y - 36) / 4) ** 2 <= 1
     assert (labelferry.decode(ellipse["segmentation"], (48, 64)) != inside).sum() <= 12  # pixels on its edge
-    left_out = {finding.code: finding.count for finding in convert.report.repairs}
-    assert left_out == {"segmentation-missing": 5, "polyline-left-out": 1}
+    assert counts(convert.report.notes) == {"segmentation-missing": 5, "tag-left-out": 1}
+    assert counts(convert.report.repairs) == {"polyline-left-out": 1}
 
 
 def test_keypoints_of_skeletons_and_points(convert: Any, fixtures: Path) -> None:
