@@ -318,13 +318,21 @@ def _read(path: str) -> tuple[_Rows, list[Finding]]:
     except ValueError:
         numbers, where, findings = _read_one_by_one(path, lines)
     frames = numbers[:, 0]
-    bad = ~(np.isfinite(frames) & (frames == np.floor(np.nan_to_num(frames))) & (frames >= 0) & (frames < 2**31))
-    for i in np.flatnonzero(bad).tolist():
+    has_frame = _is_whole(frames) & (frames >= 0)
+    sound = has_frame & _is_whole(numbers[:, 7]) if numbers.shape[1] == 9 else has_frame
+    for i in np.flatnonzero(~sound).tolist():
         text = f"the frame {frames[i]:g} is not a whole number from 1"
+        if has_frame[i]:
+            text = f"the class {numbers[i, 7]:g} is not a whole number"
         findings.append(Finding.error("broken-line", f"{path}:{where[i]}", text, lost=1))
-    numbers, where = numbers[~bad], where[~bad]
+    numbers, where = numbers[sound], where[sound]
     order = np.argsort(numbers[:, 0], kind="stable")
     return _Rows(numbers[order, 0].astype(np.int64), numbers[order], where[order]), findings
+
+
+def _is_whole(values: Floats) -> NDArray[np.bool_]:
+    is_whole: NDArray[np.bool_] = (np.abs(values) < 2**31) & (values == np.rint(values))
+    return is_whole
 
 
 def _read_one_by_one(path: str, lines: Iterable[str]) -> tuple[Floats, NDArray[np.int64], list[Finding]]:

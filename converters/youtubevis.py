@@ -34,6 +34,9 @@ from labelferry.plugin.registry import register
 from labelferry.reading.text import decode_part, json_fault, read_bytes_without_bom
 from labelferry.task_type import TaskType
 
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec's decoders raise."""
+
 _NONE = Raw(b"null")
 _NULL = re.compile(rb"null|\[\s*\]")
 _NUMBER = re.compile(r"(\d+)$")
@@ -260,7 +263,7 @@ def _read_videos(raws: list[Raw], path: Path, findings: list[Finding]) -> dict[i
         where = f"{path}, video {index}"
         try:
             video = _VIDEO.decode(raw)
-        except msgspec.MsgspecError as error:
+        except _UNDECODABLE as error:
             findings.append(Finding.error("broken-video", where, str(error)))
             continue
         if videos.setdefault(video.id, video) is not video:
@@ -277,7 +280,7 @@ def _read_tracks(
         where = f"{path}, annotation {index}"
         try:
             track = _TRACK.decode(raw)
-        except msgspec.MsgspecError as error:
+        except _UNDECODABLE as error:
             findings.append(Finding.error("broken-annotation", where, str(error), lost=_count_objects(raw)))
             continue
         where += f" (id {track.id})" if track.id is not None else ""
@@ -301,10 +304,10 @@ def _is_null(mask: Raw) -> bool:
 
 
 def _count_objects(annotation: Raw) -> int:
-    """Entries of an annotation that are not null, whatever else is wrong with it; 0 if it is not JSON."""
+    """Entries of an annotation that are not null, whatever else is wrong with it."""
     try:
-        content = msgspec.json.decode(annotation)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        content = msgspec.json.decode(bytes(annotation).decode(errors="replace"))
+    except _UNDECODABLE:
         return 0
     columns = [content.get(name) for name in ("bboxes", "segmentations")] if isinstance(content, dict) else []
     entries = zip_longest(*(column for column in columns if isinstance(column, list)))
@@ -350,5 +353,5 @@ def _parse(path: Path) -> tuple[_Dataset, bool]:
     is_results = content[:64].lstrip()[:1] == b"["
     try:
         return (_Dataset(annotations=_LIST.decode(content)) if is_results else _DATASET.decode(content)), is_results
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _UNDECODABLE as error:
         raise json_fault(error, path, content) from None

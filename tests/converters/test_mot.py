@@ -115,9 +115,9 @@ def test_cvats_flavour(convert: Any, mot: Path) -> None:
 
 def test_faults_are_named_with_their_lines(fails: Any, tmp_path: Path) -> None:
     gt = "1,1,1,1,5,5,1,1,1\r\n\r\n2,1,1,1,five,5,1,1,1\n2,1,1\n1.5,1,1,1,5,5,1,1,1\n"
-    gt += "9,1,1,1,5,5,1,1,1\n1,1,1,1,5,5,1,99,1\n"
+    gt += "9,1,1,1,5,5,1,1,1\n1,1,1,1,5,5,1,99,1\n1,1,1,1,5,5,1,1.5,1\n1,1,1,1,5,5,1,inf,1\nnan,1,1,1,5,5,1,1,1\n"
     found = fails(sequence(tmp_path / "a", gt), format="mot")
-    assert [where.rpartition(":")[2] for where, _ in found["broken-line"]] == ["3", "4", "5"]
+    assert [where.rpartition(":")[2] for where, _ in found["broken-line"]] == ["3", "4", "5", "8", "9", "10"]
     assert [where.rpartition(":")[2] for where, _ in found["frame-beyond-sequence"]] == ["6"]
     assert [where.rpartition(":")[2] for where, _ in found["unknown-category"]] == ["7"]
     found = fails(sequence(tmp_path / "b", "1,1,1,1,5,5,1,1,1", seqinfo="[Other]\n"), format="mot")

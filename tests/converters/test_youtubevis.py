@@ -132,6 +132,15 @@ def test_faults_are_named(fails: Any, changed: Any) -> None:
     assert "annotation id 6, street walk/00000.png" in found["broken-segmentation"][0][0]
 
 
+def test_text_that_is_not_utf_8_is_an_error_of_its_video_or_annotation(convert: Any, vis: Path, tmp_path: Path) -> None:
+    content = (vis / "instances.json").read_bytes()
+    path = tmp_path / "a.json"
+    path.write_bytes(content.replace(b"empty/", b"\xff/").replace(b'"id": 2,', b'"id": "\xff",'))
+    convert(path, format="youtubevis", on_error="skip")
+    assert {error.code for error in convert.report.errors} == {"broken-video", "broken-annotation"}
+    assert (convert.report.found_objects, convert.report.lost_objects) == (5, 2)
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [('{"videos": []}', "not-youtubevis"), ('{"videos": [', "broken-json"), ('{"videos": 7}', "broken-json")],
