@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -18,20 +19,34 @@ _NEVER_WAIT = getattr(os, "O_NONBLOCK", 0)
 """Opening a named pipe does not wait for a writer; without one it is empty."""
 
 
+def read_bytes_without_bom(path: Path, limit: int | None = None) -> bytes:
+    """A file of UTF-8 text as bytes, without its BOM.
+
+    Args:
+        path: of the file.
+        limit: bytes that it has at most; None: any number.
+
+    Raises:
+        ExportError: it is missing or too large.
+    """
+    try:
+        if limit is not None and path.stat().st_size > limit:
+            raise ExportError(f"larger than {limit // 2**20} MiB, which no file of this kind is", where=str(path))
+        content = path.read_bytes()
+    except OSError as error:
+        raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="file-missing") from None
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
 def read_text(path: Path, limit: int = MAX_TEXT) -> str:
     """A UTF-8 text file, without its BOM, its line ends as they are.
 
     Raises:
         ExportError: it is missing, too large, or not UTF-8.
     """
+    content = read_bytes_without_bom(path, limit)
     try:
-        if path.stat().st_size > limit:
-            raise ExportError(f"larger than {limit // 2**20} MiB, which no file of this kind is", where=str(path))
-        content = path.read_bytes()
-    except OSError as error:
-        raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="file-missing") from None
-    try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ExportError(f"not UTF-8: {error.reason}", where=f"{path}:{line}", code="not-utf-8") from None

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as pycocotools_mask
 
 from labelferry.findings import Finding
-from labelferry.masks.coco import masks_from_coco
+from labelferry.masks.coco import masks_from_coco, masks_of_image, masks_of_images
 from labelferry.masks.label_maps import masks_from_label_map
 from labelferry.run_lengths import Masks, RunLengthMask, decode, encode
 from tests.conformance.test_real_coco import documented_encode
@@ -29,6 +29,8 @@ BITMAPS = SHAPES.flatmap(
 COORDINATES = st.one_of(
     st.integers(-30, 70).map(float), st.floats(-30, 70, width=32), st.sampled_from([0.0, 20.0, 40.0])
 )
+POINTS = [[1, 1, 9, 1, 9, 9]]
+SHORT = [[1, 1, 9, 1, 9, 9], [2, 2]]
 POLYGON = st.lists(COORDINATES, min_size=6, max_size=24).map(lambda points: points[: len(points) // 2 * 2])
 
 
@@ -172,6 +174,28 @@ def test_segmentations_of_images_of_different_sizes_at_once_equal_pycocotools(im
     assert not found.findings
     assert [mask.counts.tolist() for mask in found.masks] == expected
     assert found.masks.boxes().astype(int).tolist() == [list(mask.box) for mask in found.masks]
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.tuples(SHAPES, st.lists(st.sampled_from([POINTS, SHORT, [], {"size": 7}, None]), max_size=4)), max_size=8
+    ),
+    st.integers(1, 6),
+)
+def test_masks_of_several_images_are_those_of_each(images: list[Any], together: int) -> None:
+    segmentations = [objects for _, objects in images]
+    sizes = [(width, height) for (height, width), _ in images]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("labelferry.masks.coco.TOGETHER", together)
+        found = list(masks_of_images(segmentations, sizes, lambda b, i: f"image {b}, object {i}"))
+    assert len(found) == len(images)
+    for b, one in enumerate(found):
+        alone = masks_of_image(segmentations[b], sizes[b], lambda i, b=b: f"image {b}, object {i}")
+        assert one.rows.tolist() == alone.rows.tolist()
+        assert list(one.masks) == list(alone.masks)
+        assert (one.missing, one.findings) == (alone.missing, alone.findings)
+        assert all(finding.where == f"image {b}, object {finding.image}" for finding in one.findings)
 
 
 def test_masks_beyond_the_most_runs_are_refused_alone(monkeypatch: pytest.MonkeyPatch) -> None:
