@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.reading.text import json_fault, read_json_bytes
+from labelferry.reading.text import json_fault, read_bytes_without_bom
 
 NAMED = 100
 """Faults of one code that are named one by one; the rest are counted."""
@@ -135,7 +135,7 @@ def parse(path: Path, findings: list[Finding]) -> tuple[Dataset, bool]:
     Raises:
         ExportError: it cannot be read, or is not JSON.
     """
-    content = read_json_bytes(path)
+    content = read_bytes_without_bom(path)
     is_list = content[:64].lstrip()[:1] == b"["
     collecting = gc.isenabled()
     gc.disable()  # millions of small objects are made and none of them forms a cycle

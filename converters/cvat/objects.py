@@ -201,7 +201,7 @@ def _no_class(kind: str) -> _LeftOut:
 
 
 def _kept_as_box(code: str, text: str) -> _LeftOut:
-    return _LeftOut("note", code, f"{text}; left out (--task object-detection keeps it)")
+    return _LeftOut("repair", code, f"{text}; left out (--task object-detection keeps it)")
 
 
 def _locate(file: str, lines: list[int], index: int) -> str:

@@ -35,7 +35,7 @@ from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.export import Export, Request, choose_task
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS, find_files, image_size
-from labelferry.reading.text import read_bytes
+from labelferry.reading.text import read_label_file
 from labelferry.task_type import TaskType
 
 SMALL = 1 << 16
@@ -193,7 +193,7 @@ class _VocExport(Export):
         """An image without a file, under the name that its XML gives. That may hold a path of another machine, or have
         no extension."""
         try:
-            content = read_bytes(path)
+            content = read_label_file(path)
         except ExportError as error:
             yield Finding.error(error.code, error.where, error.message)
             return
@@ -271,4 +271,4 @@ class _VocExport(Export):
 
 
 def _content(source: _Source) -> bytes:
-    return read_bytes(source.label or "") if source.content is None else source.content
+    return read_label_file(source.label or "") if source.content is None else source.content

@@ -36,7 +36,7 @@ from labelferry.converters.yolo.layout import (
     read_layout,
     relative_name,
 )
-from labelferry.converters.yolo.lines import Row, count_lines, parse_boxes, parse_lines, read_label
+from labelferry.converters.yolo.lines import Row, count_lines, parse_boxes, parse_lines
 from labelferry.converters.yolo.shapes import boxes_of, in_pixels, polygons_of, poses_of
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
@@ -46,7 +46,7 @@ from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.export import Export, Request
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS, image_size
-from labelferry.reading.text import read_text
+from labelferry.reading.text import read_label_file, read_text
 from labelferry.task_type import TaskType
 
 SAMPLE = 200
@@ -190,7 +190,7 @@ class _YoloExport(Export):
 
     def labels(self, image: Image) -> Annotations:
         path: str | None = image.source
-        content = b"" if path is None else read_label(path)
+        content = b"" if path is None else read_label_file(path)
         found = count_lines(content)
         try:
             size = image.size or image_size(image.files[0])
@@ -213,7 +213,7 @@ class _YoloExport(Export):
             content, size = b"", UNKNOWN
             try:
                 if image.source is not None:
-                    content = read_label(image.source)
+                    content = read_label_file(image.source)
                 size = image.size or image_size(image.files[0])
                 is_read = len(content) <= SMALL
             except ExportError:
@@ -268,6 +268,6 @@ def _sample(labels: Iterable[str], track_ids: bool) -> Iterator[Row]:
     """The lines of label files, as far as these can be read."""
     for label in labels:
         try:
-            yield from parse_lines(read_label(label), label, track_ids).rows
+            yield from parse_lines(read_label_file(label), label, track_ids).rows
         except ExportError:  # reported when the labels are read
             continue

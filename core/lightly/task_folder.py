@@ -23,6 +23,7 @@ import orjson
 from labelferry.errors import LabelferryError, UsageError
 from labelferry.lightly import storage
 from labelferry.lightly.names import SCHEMA, TASKS, check_task_name
+from labelferry.reading.text import read_bytes_without_bom
 
 _COMMIT = b'{"commit":true}\n'
 
@@ -195,9 +196,7 @@ class TaskFolder:
     def _tasks(self) -> list[str]:
         path = self._predictions / TASKS
         try:
-            tasks = orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-        except FileNotFoundError:
-            return []
+            tasks = orjson.loads(read_bytes_without_bom(path)) if path.exists() else []
         except orjson.JSONDecodeError as error:
             raise UsageError(f"{path} is not JSON ({error}); fix or remove it first") from None
         if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):

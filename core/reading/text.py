@@ -52,18 +52,6 @@ def read_text(path: Path, limit: int = MAX_TEXT) -> str:
         raise ExportError(f"not UTF-8: {error.reason}", where=f"{path}:{line}", code="not-utf-8") from None
 
 
-def read_json_bytes(path: Path) -> bytes:
-    """A JSON file as it is stored, without its BOM.
-
-    Raises:
-        ExportError: it cannot be read.
-    """
-    try:
-        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    except OSError as error:
-        raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="file-missing") from None
-
-
 def read_names(path: Path) -> list[str]:
     """The lines of a file of names, one a line; empty lines at the end do not count.
 
@@ -141,8 +129,8 @@ def read_yaml(path: Path) -> Any:
         raise ExportError(f"not YAML: {getattr(error, 'problem', None) or error}", where=where) from None
 
 
-def read_bytes(path: str) -> bytes:
-    """The label file of one image as it is stored, by plain system calls: it is one of many.
+def read_label_file(path: str) -> bytes:
+    """The label file of one image, without its BOM; by plain system calls, as it is one of many.
 
     Raises:
         ExportError: it is missing, no regular file, cannot be read, or is too large.
@@ -157,7 +145,7 @@ def read_bytes(path: str) -> bytes:
                 content += more
                 if len(content) > MAX_TEXT:
                     raise ExportError(f"larger than {MAX_TEXT // 2**20} MiB, which no label file is", where=path)
-            return content
+            return content.removeprefix(codecs.BOM_UTF8)
         finally:
             os.close(file)
     except OSError as error:
