@@ -220,7 +220,7 @@ class _MotExport(Export):
         boxes = rows[:, 2:6].copy()
         boxes[:, :2] -= mot.one_based
         scores = rows[:, 6] if columns > 6 and not self._is_truth and mot.scores else None
-        if scores is not None and (scores == -1).all():  # which is how trackers write that there is none
+        if scores is not None and (scores == -1).all():  # trackers write -1 for no confidence
             scores = None
         size = source.size or image.size or _size_of_image(source)
         labels = Annotations(category_ids, size, boxes, scores, found=len(rows))

@@ -1,7 +1,7 @@
 """YouTube-VIS: tracks with a box or mask for each frame of a video, in JSON; also OVIS and UVO.
 
 `videos` have `file_names`, one for each frame; `annotations` have `bboxes` and `segmentations`, an entry for each
-frame. Where the object is not seen, the entry is null (or an empty list): that is no object. A results file is a bare
+frame. Where the object is not seen, the entry is null or an empty list, and is not counted. A results file is a bare
 list of annotations with scores; the videos and categories that it refers to are in another file, given as --dataset.
 
 Definition: https://youtube-vos.org/dataset/vis/
@@ -86,8 +86,8 @@ class _Source(NamedTuple):
     Attributes:
         category_ids: (N,) of the tracks.
         ids: the annotations' ids.
-        boxes: (N, 4), NaN where there is none.
-        scores: (N,), None if the file has none.
+        boxes: (N, 4), NaN where there is no box.
+        scores: (N,), None if no track has one.
         segmentations: JSON list of those that masks are made of, null in place of the others; empty if no mask is to be
             made.
         size: width and height of the video, if given.

@@ -107,7 +107,7 @@ class Track:
 
     @property
     def found(self) -> int:
-        """Objects in it: a shape that is outside is none."""
+        """How many objects it lists; a shape that is outside is not an object."""
         return sum(not shape.outside for _, shape in self.shapes) + sum(finding.lost for finding in self.findings)
 
 
@@ -129,7 +129,7 @@ class XmlFile:
         tasks: by id.
         images: all of them.
         tracks: all of them.
-        lists_all_frames: whether tracks list their shapes in every frame: one that is no keyframe is listed.
+        lists_all_frames: whether tracks list their shapes in every frame: a shape that is not a keyframe is listed.
         findings: about shapes that are in no image and no track.
 
     Raises:

@@ -184,7 +184,7 @@ class ShapeReader:
 
 
 class _LeftOut(NamedTuple):
-    """Why a shape is no object of the task type."""
+    """Why a shape is not an object of the task type."""
 
     kind: Kind
     code: str
@@ -192,7 +192,7 @@ class _LeftOut(NamedTuple):
 
 
 _TAG = _LeftOut("note", "tag-left-out", "a <tag> is the class of an image; left out (--task classification keeps it)")
-_POLYLINE = _LeftOut("repair", "polyline-left-out", "a <polyline> is no object; left out")
+_POLYLINE = _LeftOut("repair", "polyline-left-out", "a <polyline> is not an object; left out")
 
 
 def _no_class(kind: str) -> _LeftOut:

@@ -29,9 +29,9 @@ class Frame:
 
 
 def frames_of(tracks: Iterable[Track], path: str, frames: range | None, are_all_listed: bool) -> dict[int, Frame]:
-    """The frames that tracks have shapes in, by number. A shape that is outside is no object of its frame.
+    """The frames that tracks have shapes in, by number.
 
-    A track stays from its last keyframe to the end of the task.
+    A shape that is outside is not an object of its frame. A track stays from its last keyframe to the end of the task.
 
     Args:
         tracks: of one task.
@@ -51,7 +51,7 @@ def frames_of(tracks: Iterable[Track], path: str, frames: range | None, are_all_
             frame, where = found[number], f"{path}:{shape.line}"
             frame.shapes.append(shape)
             if frames is not None and number not in frames:
-                text = f"frame {number} is not one of the task's ({frames.start} to {frames[-1]})"
+                text = f"frame {number} is not one of the task's {len(frames)} frames, from {frames.start}"
                 frame.findings.append(Finding.warning("frame-beyond-task", where, text))
             if are_all_listed or shape.kind == "mask":  # CVAT interpolates no masks
                 continue

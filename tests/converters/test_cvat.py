@@ -451,9 +451,12 @@ def test_shapes_beyond_the_frames_of_the_task_are_kept_with_a_warning(convert: A
     assert lefts == {5: 0, 10: 5, 12: 7, 15: 10, 20: 15, 25: 20}
     (warning,) = convert.report.warnings
     assert (warning.code, warning.count) == ("frame-beyond-task", 3)
-    assert "frame 5 is not one of the task's (10 to 20)" in warning.examples[0][1]
+    assert "frame 5 is not one of the task's 3 frames, from 10" in warning.examples[0][1]
     assert (convert.report.found_objects, convert.report.interpolated_objects) == (3, 3)
     assert Cvat(path).open(Request()).count_images() == len(found)
+    assert list(convert(write(path, body, frames=0), format="cvat")) == [
+        f"frame_0000{n}.png" for n in ("05", "12", "25")
+    ]
 
 
 def test_only_counts_the_shapes_of_other_tasks_and_knows_the_task_types_of_its_own(

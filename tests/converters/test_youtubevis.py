@@ -152,7 +152,7 @@ def test_what_is_no_export(fails: Any, tmp_path: Path, text: str, code: str) -> 
 
 
 def entries(annotations: Any) -> int:
-    """Objects that lists of annotations hold: null, and an empty list, is none."""
+    """Objects that lists of annotations hold: null, or an empty list, is not counted."""
     count = 0
     for track in annotations:
         columns = [track.get("bboxes") or [], track.get("segmentations") or []]
