@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import typing
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from labelferry.plugin.detect import Match, Probe
 
 
-class Adapter(ABC):
+class Adapter:
     """Reads one export format.
 
     The constructor's parameters are the format's options: the first is the path of the export, each of the others is
@@ -68,21 +67,21 @@ class Adapter(ABC):
         """The task types that this export holds, richest first; those that follow from them are not named."""
         return self.tasks
 
-    @abstractmethod
     def get_categories(self) -> Iterable[Category]:
         """The export's categories, in a stable order."""
+        raise NotImplementedError
 
-    @abstractmethod
     def get_images(self) -> Iterable[Image]:
         """One light `Image` per prediction file, in a stable order. Cheap: it runs in one process."""
+        raise NotImplementedError
 
-    @abstractmethod
     def get_labels(self, image: Image) -> Annotations:
         """The labels of one image.
 
         Raises:
             ExportError: they cannot be read.
         """
+        raise NotImplementedError
 
     @classmethod
     def detect(cls, probe: Probe) -> Iterable[Match]:
