@@ -55,6 +55,7 @@ class Job:
     def __call__(self, chunk: Chunk) -> Tally:
         """Write the prediction files of a chunk, and count."""
         tally, findings = Tally(), list(chunk.findings)
+        tally.found = sum(finding.lost for finding in chunk.findings)  # of images that are refused before they are read
         for start, prepared in self._prepare(chunk.images, chunk.payload, 0):
             if isinstance(prepared, Finding):
                 findings.append(replace(prepared, image=start))

@@ -15,6 +15,7 @@ import pytest
 import labelferry
 from labelferry import Annotations, Category, Finding, Image, Object, TaskType
 from labelferry.plugin.adapter import Adapter, adapter_options, make_adapter
+from labelferry.plugin.export import Export, Request
 from tests.lightly_models import read_valid_task
 
 
@@ -140,6 +141,29 @@ def test_all_errors_of_a_run_are_collected_and_nothing_is_published(tmp_path: Pa
     assert "KeyError: 'a defect' (at test_pipeline.py:" in examples["adapter-failed"][0][1]
     assert not report.published
     assert not (tmp_path / "out").exists()
+
+
+def test_objects_of_what_is_refused_while_images_are_listed_are_found_and_lost(tmp_path: Path) -> None:
+    class Listing(Export):
+        def __init__(self, request: Request) -> None:
+            super().__init__(request, (TaskType.OBJECT_DETECTION,), [Category(0, "dog")])
+
+        def images(self) -> Iterator[Image | Finding]:
+            yield Finding.error("broken-row", "a.csv:2", "no name", lost=2)
+            yield Image("a.jpg")
+            yield Finding.error("broken-row", "a.csv:4", "no name", lost=3)
+
+        def labels(self, image: Image) -> Annotations:
+            labels = Annotations.from_objects([Object(0, (0, 0, 1, 1))], (64, 48))
+            labels.found = 1
+            return labels
+
+    class Listed(Adapter):
+        def open(self, request: Request) -> Export:
+            return Listing(request)
+
+    report = labelferry.convert(Listed(), tmp_path, task_name="test", on_error="skip")
+    assert (report.found_objects, report.lost_objects, report.objects) == (6, 5, {"dog": 1})
 
 
 def test_skipping_errors_publishes_the_rest_and_says_what_was_left_out(tmp_path: Path) -> None:
