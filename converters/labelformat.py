@@ -236,26 +236,25 @@ def _xywh(box: Any) -> tuple[float, float, float, float]:
 
 
 def _segmentation(given: Any) -> Any:
-    """Polygons as COCO has them, or row-major run lengths in an array."""
+    """Polygons as COCO has them, or row-major run lengths that are not checked yet."""
     if hasattr(given, "polygons"):
         return [[number for point in polygon for number in point] for polygon in given.polygons]
-    return np.array(given.get_rle(), np.int64)
+    return RunLengthMask(np.array(given.get_rle(), np.int64), int(given.height), int(given.width))
 
 
 def _masks(
     segmentations: list[Any], size: tuple[int, int], locate: Callable[[int], str]
 ) -> tuple[dict[int, RunLengthMask], list[Finding]]:
     """The masks of the objects that have one, by the object's place; and what is wrong with the others."""
-    width, height = size
-    polygons = [[] if isinstance(one, np.ndarray) else one for one in segmentations]
+    polygons = [[] if isinstance(one, RunLengthMask) else one for one in segmentations]
     found = masks_of_image(polygons, size, locate)
     findings = list(found.findings)
     masks = dict(zip(found.rows.tolist(), found.masks, strict=True))
     for i in found.missing:
-        counts = segmentations[i]
-        if isinstance(counts, np.ndarray):
+        given = segmentations[i]
+        if isinstance(given, RunLengthMask):
             try:
-                masks[i] = RunLengthMask.from_counts(counts, height, width)
+                masks[i] = RunLengthMask.from_counts(given.counts, given.height, given.width)
             except ValueError as error:
                 findings.append(Finding.error("broken-segmentation", locate(i), str(error), lost=1))
         else:

@@ -226,9 +226,7 @@ def test_a_png_bomb_is_refused_before_it_is_decoded(tmp_path: Path, fails: Fails
     (tmp_path / "masks/a.png").write_bytes(content)
     labels = names_file(tmp_path, "background", "a")
     found = fails(tmp_path / "masks", format="masks", kind="index", labels=labels)
-    (code,) = found
-    assert code in ("mask-too-large", "image-broken")
-    assert "100000 x 100000 pixels" in found[code][0][1] or "decompression bomb" in found[code][0][1]
+    assert list(found) == ["mask-too-large"]
 
 
 @pytest.mark.parametrize(
