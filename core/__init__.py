@@ -24,7 +24,7 @@ What they return and take:
 For formats of your own:
 
     Adapter                              base class: reads an export
-    Category, Image, VideoFrame, File    what an adapter lists
+    Category, Image, VideoFrame          what an adapter lists
     Annotations, Object, RunLengthMask   the labels of an image
     Finding                              an error, a repair, a warning or a note about an export
 
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from labelferry.findings import Finding as Finding
     from labelferry.model import Annotations as Annotations
     from labelferry.model import Category as Category
-    from labelferry.model import File as File
     from labelferry.model import Image as Image
     from labelferry.model import Object as Object
     from labelferry.model import VideoFrame as VideoFrame
@@ -76,7 +75,7 @@ _MODULES = {
     "errors": ("ExportError", "LabelferryError", "UsageError"),
     "findings": ("Finding",),
     "run_lengths": ("RunLengthMask", "decode", "encode"),
-    "model": ("Annotations", "Category", "File", "Image", "Object", "VideoFrame"),
+    "model": ("Annotations", "Category", "Image", "Object", "VideoFrame"),
     "plugin.adapter": ("Adapter",),
     "plugin.detect": ("Detection", "detect"),
     "plugin.registry": ("register",),

@@ -30,15 +30,6 @@ class Category(NamedTuple):
     skeleton: tuple[tuple[int, int], ...] = ()
 
 
-class File(str):
-    """The path of a file that `get_labels` reads, in `Image.source`: if it changes, an interrupted run reads it anew.
-
-    A plain str to everyone else: a `pathlib.Path` costs more to make than a small label file to read.
-    """
-
-    __slots__ = ()
-
-
 class VideoFrame(NamedTuple):
     """A frame of a video, as the export names it.
 
@@ -56,9 +47,7 @@ class Image(NamedTuple):
 
     Attributes:
         file_name: path relative to the input datasource's root, with forward slashes.
-        source: whatever the adapter's `get_labels` needs to read this image's labels without any other state:
-            the path of its label file, the bytes of its annotations. Paths stand in it, at the top or in a tuple, as
-            `File` (or `pathlib.Path`).
+        source: what the adapter needs to read this image's labels, beside `files`.
         frame: the frame that the image is, if the export says so.
         size: (width, height) in pixels of the video; None of an image.
         files: paths of every file that the image's labels are read from, and of the image itself where its size is

@@ -229,8 +229,14 @@ def _masks(work: _Work) -> None:
             (masks.sizes != sizes).any(axis=1),
             lambda i: text.format(*masks.sizes[i].tolist(), *sizes[i].tolist()),
         ),
-        ("repair", "mask-empty", masks.is_empty(), "the mask has no pixel; dropped"),
     )
+    _drop_empty_masks(work)
+
+
+def _drop_empty_masks(work: _Work) -> None:
+    masks = work.batch.masks
+    assert masks is not None
+    work.drop(("repair", "mask-empty", masks.is_empty(), "the mask has no pixel; dropped"))
 
 
 def _keypoints(work: _Work, plan: CategoryPlan) -> None:
@@ -348,7 +354,8 @@ def _unite(work: _Work) -> None:
     first = np.ones(len(order), np.bool_)
     first[1:] = (ids[1:] != ids[:-1]) | (owners[1:] != owners[:-1])
     firsts = np.flatnonzero(first)
-    masks = masks.take(order)
+    if (order[1:] < order[:-1]).any():
+        masks = masks.take(order)
     batch.masks = masks if first.all() else masks.unions(np.cumsum(first) - 1)
     batch.merged = len(order) - len(firsts)
     batch.category_ids, batch.rows = ids[firsts], batch.rows[order][firsts]
@@ -368,6 +375,9 @@ def _boxes(work: _Work, needed: bool) -> None:
         if not needed or not len(batch):
             return
         if batch.masks is not None:
+            _drop_empty_masks(work)
+            batch = work.batch
+            assert batch.masks is not None
             batch.boxes = batch.masks.boxes()
         elif batch.keypoints is not None:
             batch.boxes = batch.keypoints.boxes()

@@ -140,6 +140,8 @@ def read_label_map(path: str | Path) -> LabelMap:
         raise
     except FileNotFoundError:
         raise ExportError("the mask is missing", where=str(path), code="mask-missing") from None
+    except Image.DecompressionBombError as error:  # at twice MAX_IMAGE_PIXELS Pillow opens no image
+        raise ExportError(str(error), where=str(path), code="mask-too-large") from None
     except Exception as error:  # Pillow's decoders raise whatever they meet
         raise _unreadable(path, error) from None
 

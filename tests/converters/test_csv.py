@@ -76,6 +76,7 @@ def test_absolute_paths_below_the_images_folder_become_relative(tmp_path: Path, 
         ("a,b\n1,2\n", "no-column", 1, "--file-column"),
         ("file,x\na,1\n", "no-column", 1, "--class-column"),
         ("file,cat,cat\na,1,0\n", "no-column", 1, "the same name"),
+        ("file," + "x" * 200_000 + "\na,1\n", "broken-row", 1, "field larger than"),
         ("", "no-column", 1, "--file-column"),
     ],
 )
@@ -104,6 +105,13 @@ def test_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None:
     source = written(tmp_path, "file,class\na.jpg,cat\n")
     with pytest.raises(labelferry.UsageError, match="no column 'x'; it has file, class"):
         labelferry.convert(source, tmp_path / "out", format="csv", class_column="x")
+
+
+@pytest.mark.parametrize("separator", ["ab", '"', "\n"])
+def test_a_separator_is_one_character_that_csv_can_have(separator: str, tmp_path: Path) -> None:
+    source = written(tmp_path, "file,class\na.jpg,cat\n")
+    with pytest.raises(labelferry.UsageError, match="--separator is one character"):
+        labelferry.convert(source, tmp_path / "out", format="csv", separator=separator)
 
 
 def test_two_workers_write_what_one_writes(tmp_path: Path, convert: Convert) -> None:

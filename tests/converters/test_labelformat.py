@@ -300,7 +300,7 @@ def test_names_at_fault(tmp_path: Path) -> None:
         get_adapter("labelformat:kity")
     with pytest.raises(labelferry.UsageError, match="say which"):
         labelferry.convert(tmp_path, tmp_path / "x", format="labelformat")
-    with pytest.raises(labelferry.UsageError, match="no labelformat input"):
+    with pytest.raises(labelferry.UsageError, match="object is not a labelformat input"):
         labelferry.convert(object(), tmp_path / "x")  # type: ignore[arg-type]
     with pytest.raises(labelferry.UsageError, match="no variants"):
         get_adapter("yolo:v5")

@@ -18,6 +18,7 @@ from PIL import Image
 import labelferry
 from labelferry import RunLengthMask
 from labelferry.converters.masks import Masks
+from labelferry.plugin.export import Request
 from tests.conformance.test_real_coco import documented_encode
 from tests.conftest import Convert
 
@@ -225,9 +226,7 @@ def test_a_png_bomb_is_refused_before_it_is_decoded(tmp_path: Path, fails: Fails
     (tmp_path / "masks/a.png").write_bytes(content)
     labels = names_file(tmp_path, "background", "a")
     found = fails(tmp_path / "masks", format="masks", kind="index", labels=labels)
-    (code,) = found
-    assert code in ("mask-too-large", "image-broken")
-    assert "100000 x 100000 pixels" in found[code][0][1] or "decompression bomb" in found[code][0][1]
+    assert list(found) == ["mask-too-large"]
 
 
 @pytest.mark.parametrize(
@@ -306,9 +305,11 @@ def test_any_map_of_any_mode_equals_a_comparison_of_pixels(values: Any, mode: st
     text = "a:0,0,142::\nb:128,64,128::\nc:1,2,3::" if mode != "L" else "background\na\nb\nc"
     (tmp_path / "labels.txt").write_text(text)
     adapter = Masks(tmp_path / "masks", labels=tmp_path / "labels.txt")
-    names = {category.id: category.name for category in adapter.get_categories()}
-    (image_,) = adapter.get_images()
-    found = adapter.get_labels(image_)
+    export = adapter.open(Request())
+    names = {category.id: category.name for category in export.categories}
+    (image_,) = export.images()
+    assert isinstance(image_, labelferry.Image)
+    found = export.labels(image_)
     assert found.masks is not None
     got = {names[i]: mask for i, mask in zip(found.category_ids.tolist(), found.masks, strict=True)}
     assert got == {"abc"[v - 1]: RunLengthMask.from_array(values == v) for v in np.unique(values) if v}

@@ -201,6 +201,25 @@ def test_masks_are_as_large_as_the_image_and_not_empty_and_give_boxes() -> None:
     assert codes == {"mask-size": 1, "mask-empty": 1}
 
 
+@pytest.mark.parametrize("runs", [3, 31, 34, 1000])
+def test_run_lengths_are_written_whole_however_many_there_are(runs: int) -> None:
+    counts = [np.random.default_rng(i).integers(1, 10 ** (1 + i), runs - i % 2) for i in range(4)]
+    masks = [RunLengthMask(one, 1, int(one.sum())) for one in counts]
+    images = [Annotations(np.array([1]), (mask.width, 1), masks=[mask]) for mask in masks]
+    (batch,) = Batch.of(list("abcd"), images)
+    done, _ = conform(batch, target(TaskType.SEMANTIC_SEGMENTATION))
+    written = [orjson.loads(content or b"")["predictions"][0]["segmentation"] for content in encode(done)]
+    assert written == [one.tolist() for one in counts]
+
+
+def test_an_empty_mask_has_no_box() -> None:
+    given = Annotations(np.array([1, 1]), SIZE, masks=[mask(), mask(np.s_[2:4, 3:9])])
+    result, codes = conformed(given, target(DETECTION))
+    assert result.boxes is not None
+    assert result.boxes.tolist() == [[3, 2, 6, 2]]
+    assert codes == {"mask-empty": 1}
+
+
 def test_semantic_segmentation_has_one_entry_a_category_with_the_best_score() -> None:
     masks = [mask(np.s_[2:4, 3:9]), mask(np.s_[3:6, 5:7]), mask(np.s_[0, 0])]
     given = Annotations(np.array([9, 9, 1]), SIZE, masks=masks, scores=np.array([0.25, 0.5, 0.75]))

@@ -310,6 +310,7 @@ def test_worker_processes_threads_and_this_process_write_the_same_bytes(tmp_path
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labelferry.run.convert.JOURNAL_AFTER", -1.0)
+    monkeypatch.setattr("labelferry.plugin.export.BOXES", 32)
     images = {f"{i}.jpg": [i % 50] for i in range(100)}
     done = 0
 
