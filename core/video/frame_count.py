@@ -111,7 +111,10 @@ def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
     frames, broken, size = 0, "", (0, 0)
     with _open(path) as container:
         stream = _video_stream(container)
-        own_threads, stream.thread_type = stream.thread_type, threads
+        own_threads = str(stream.thread_type.name)
+        if stream.codec_context.name == "vp8":  # its decoder ignores errors with threads across frames
+            threads = own_threads
+        stream.thread_type = threads
         is_cut, packets = False, 0
         try:
             for packet in container.demux(stream):
@@ -123,7 +126,7 @@ def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
         except FFmpegError as error:
             broken = error.strerror or type(error).__name__
     if threads == "AUTO" and (broken or is_cut or frames != packets):
-        return _count_decoded(path, str(own_threads.name))
+        return _count_decoded(path, own_threads)
     if not frames:
         raise ExportError(
             f"no frame can be decoded: {broken or 'the video is empty'}", where=str(path), code="video-broken"

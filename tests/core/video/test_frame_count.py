@@ -257,6 +257,14 @@ def test_every_single_lost_packet_counts_as_pyav_decodes_it(
         assert counted(changed) == decode(changed), lost
 
 
+def test_lost_packets_of_vp8_count_as_pyav_decodes_them(tmp_path: Path) -> None:
+    """Its decoder stops after some of them, but not with threads across frames."""
+    path = write_video(tmp_path / "a.webm", "libvpx", {"g": "60", "b": "200k"}, frames=60)
+    for lost in range(1, 50, 3):
+        changed = copy_packets(path, tmp_path / "b.webm", lambda packets: packets[:lost] + packets[lost + 5 :])  # noqa: B023
+        assert counted(changed) == decode(changed), lost
+
+
 @pytest.mark.parametrize(
     "name", ["h264", "h264 open GOP", "h264 intra refresh", "h265", "h265 open GOP", "vp8", "vp9", "av1 mp4"]
 )
