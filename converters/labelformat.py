@@ -41,8 +41,8 @@ _KINDS = {
     "InstanceSegmentationTrack": TaskType.INSTANCE_SEGMENTATION,
     "SemanticSegmentation": TaskType.SEMANTIC_SEGMENTATION,
 }
-"""What the names of input classes say between the format's name and `Input`. What happens at some time in a video
-(`TemporalClassification`) has no place in a datasource."""
+"""The task types that the names of input classes contain between the format's name and `Input`. Events in a video
+(`TemporalClassification`) have no place in a datasource."""
 
 
 class _Argument(NamedTuple):
@@ -160,7 +160,7 @@ class _LabelformatExport(Export):
                 return
             yield image
 
-    def _images(self) -> Iterator[Image | Finding]:
+    def _images(self) -> Iterator[Image]:
         seen = set()
         for label in self._input.get_labels():
             if hasattr(label, "video"):
@@ -209,7 +209,7 @@ def _image(image: Any, objects: Iterable[Any]) -> Image:
     return Image(image.filename, _Source(ids, size, boxes, scores, None))
 
 
-def _frames(label: Any) -> Iterator[Image | Finding]:
+def _frames(label: Any) -> Iterator[Image]:
     """The frames of a labelformat video, with the tracks that are visible in each."""
     video, frames = label.video, int(label.video.number_of_frames)
     size = int(video.width), int(video.height)
@@ -218,9 +218,6 @@ def _frames(label: Any) -> Iterator[Image | Finding]:
         raise ExportError(text, where=video.filename, code="labelformat")
     has_masks = label.objects and hasattr(label.objects[0], "segmentations")
     tracks = [(one.category.id, one.segmentations if has_masks else one.boxes) for one in label.objects]
-    if beyond := sum(shape is not None for _, shapes in tracks for shape in shapes[frames:]):
-        text = f"the video has {frames} frames, and labels for later ones"
-        yield Finding.error("frame-beyond-video", video.filename, text, beyond, beyond)
     for i in range(frames):
         seen = [(category_id, shapes[i]) for category_id, shapes in tracks if shapes[i] is not None]
         ids = [category_id for category_id, _ in seen]
@@ -352,7 +349,7 @@ def _variant(name: str) -> type[Adapter]:
     for listed in of_format.arguments.values():
         for one in listed:
             everywhere = all(one.name in [other.name for other in others] for others in of_format.arguments.values())
-            is_optional = one.default is required and not everywhere  # what but one of the task types needs
+            is_optional = one.default is required and not everywhere  # needed for some of the task types
             unique[one.name] = one._replace(default=None) if is_optional else one
     wanted = sorted(unique.values(), key=lambda argument: argument.default is not required)
 

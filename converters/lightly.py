@@ -1,7 +1,7 @@
 """Lightly: predictions of a datasource, to rename classes, merge tasks, change the task type, or move them elsewhere.
 
-SOURCE is a datasource, or the folder of a task. Frames of videos are read by the names they have. Without an option,
-files come out as they went in.
+SOURCE is a datasource, or the folder of a task. Frames of videos are read by the names that they have. Without an
+option, files that labelferry wrote are written again unchanged.
 
 Definition: https://docs.lightly.ai/docs/prediction-format
 """
@@ -48,7 +48,6 @@ _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _JSON = frozenset((".json",))
 _FILE_NAME = re.compile(rb'\s*\{\s*"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 
-
 _Int = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 
 
@@ -66,6 +65,12 @@ class _Predictions(Struct):
     predictions: list[_Prediction]
 
 
+class _Entries(Struct):
+    """A prediction file whose predictions are counted only."""
+
+    predictions: list[msgspec.Raw]
+
+
 class _SchemaCategory(Struct):
     id: _Int
     name: str
@@ -79,16 +84,8 @@ class _Schema(Struct):
 
 
 _PREDICTIONS = msgspec.json.Decoder(_Predictions)
-_SCHEMA = msgspec.json.Decoder(_Schema)
-
-
-class _Entries(Struct):
-    """A prediction file whose predictions are not looked into."""
-
-    predictions: list[msgspec.Raw]
-
-
 _ENTRIES = msgspec.json.Decoder(_Entries)
+_SCHEMA = msgspec.json.Decoder(_Schema)
 
 
 class _Task(NamedTuple):
@@ -124,7 +121,8 @@ class Lightly(Adapter):
             str | None, "The task to read; several, separated by commas, are merged. By default the only one."
         ] = None,
         images: Annotated[
-            Path | None, "Folder of the images: boxes are checked against their sizes, which prediction files lack."
+            Path | None,
+            "Folder of the images: boxes are checked against their sizes, which prediction files do not hold.",
         ] = None,
     ) -> None:
         self.path = path
@@ -238,19 +236,19 @@ class _LightlyExport(Export):
             shown = ", ".join(map(str, islice(task.ids, 10))) + (", ..." if len(task.ids) > 10 else "")
             text = f"category id {prediction.category_id} is not one of the schema's categories ({shown})"
             raise ExportError(text, code="unknown-category")
-        box, mask, points = prediction.bbox, None, None
-        if self.task in _WITH_MASKS:
-            mask = _mask(prediction.segmentation, size)
-        if self.source_task is TaskType.KEYPOINT_DETECTION:
-            points = _keypoints(prediction.keypoints)
-        elif self.task in _WITHOUT_BOXES:
+        mask = _mask(prediction.segmentation, size) if self.task in _WITH_MASKS else None
+        points = _keypoints(prediction.keypoints) if self.task is TaskType.KEYPOINT_DETECTION else None
+        box: Sequence[float] | None = prediction.bbox
+        if self.task in _WITHOUT_BOXES:
             box = None
-        elif box is None:
+        elif box is None and points is None:
             box = self._tight_box(prediction, size)
         return _Object(category_id, prediction.score, prediction.probabilities, box, mask, points)
 
-    def _tight_box(self, prediction: _Prediction, size: tuple[int, int] | None) -> tuple[int, int, int, int]:
-        """The box of a mask whose image's size is known."""
+    def _tight_box(self, prediction: _Prediction, size: tuple[int, int] | None) -> Sequence[float]:
+        """The box of a prediction that has none."""
+        if self.source_task is TaskType.KEYPOINT_DETECTION:
+            return _tight_boxes([_keypoints(prediction.keypoints)])[0]
         if self.source_task is not TaskType.INSTANCE_SEGMENTATION:
             raise ExportError("it has no bbox", code="box-missing")
         if size is None:
@@ -328,17 +326,23 @@ def _keypoints(numbers: list[float] | None) -> NDArray[np.float64]:
     return np.array(numbers, np.float64).reshape(-1, 3)
 
 
+def _tight_boxes(points: Sequence[NDArray[np.float64]]) -> list[list[float]]:
+    """The boxes around all keypoints, invisible ones included, which Lightly takes where there is no bbox:
+    https://docs.lightly.ai/docs/prediction-format."""
+    boxes: list[list[float]] = Keypoints.of(points).boxes().tolist()
+    return boxes
+
+
 def _boxes(
     given: Sequence[Sequence[float] | None], points: Sequence[NDArray[np.float64] | None]
 ) -> NDArray[np.float64] | None:
-    """The boxes; where only some objects have one, the others have the tight one around their keypoints, which is
-    what Lightly takes: https://docs.lightly.ai/docs/prediction-format."""
+    """The boxes; if only some objects have one, the others have the tight one around their keypoints."""
     if _is_absent(given):
         return None
-    if None not in given:
-        return np.array(given, np.float64)
-    tight = Keypoints.of([one for one in points if one is not None]).boxes()
-    return np.array([tight[i] if box is None else box for i, box in enumerate(given)], np.float64)
+    if None in given:
+        tight = _tight_boxes([one for one in points if one is not None])
+        given = [tight[i] if box is None else box for i, box in enumerate(given)]
+    return np.array(given, np.float64)
 
 
 def _read_schemas(folders: list[str]) -> tuple[list[_Task], list[Category]]:

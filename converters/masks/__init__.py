@@ -2,7 +2,7 @@
 
 A map holds a class (or an instance) in every pixel; a binary mask is one object, or one class, in a file of its own.
 
-Definition: there is none but habit; Cityscapes: https://github.com/mcordts/cityscapesScripts, CVAT:
+There is no common definition. Cityscapes: https://github.com/mcordts/cityscapesScripts, CVAT:
 https://docs.cvat.ai/docs/manual/advanced/formats/format-smask/
 """
 
@@ -31,7 +31,7 @@ from labelferry.reading.images import read_label_map
 from labelferry.task_type import TaskType
 
 SAMPLE = 5
-"""Files that are read to tell whether masks are binary."""
+"""Files that are read to find out whether masks are binary."""
 
 _LABEL_FILES = (
     "labelmap.txt",
@@ -42,7 +42,7 @@ _LABEL_FILES = (
     "classes.json",
     "classes.yaml",
 )
-"""What files of the classes of masks are called."""
+"""Usual names of files of classes."""
 
 
 @register("masks")
@@ -59,7 +59,7 @@ class Masks(Adapter):
             str | None,
             "What the masks are: index (a class index a pixel), colour (a class colour), instance (an instance id, "
             "with --class-masks), cityscapes (class * 1000 + n), binary (a file an object or class, with --pattern). "
-            "By default told by the other options.",
+            "By default it follows from the other options.",
         ] = None,
         images: Annotated[
             Path | None,
@@ -98,7 +98,7 @@ class Masks(Adapter):
         self.ignore = ignore
 
     def open(self, request: Request) -> Export:
-        """The masks, as what `--kind` or the other options say that they are."""
+        """The masks, as an export of the kind that `--kind` or the other options name."""
         if self.kind is not None and self.kind not in get_args(Kind):
             raise UsageError(f"--kind is one of {', '.join(get_args(Kind))}, not {self.kind!r}")
         image_suffix = self.image_suffix
@@ -123,7 +123,7 @@ class Masks(Adapter):
         return MapExport(request, files, kind, classes, self.labels, self.class_masks or "", asks)
 
     def _kind(self, files: Files) -> Kind:
-        """What the masks are, by the options."""
+        """The kind of the masks, as it follows from the other options."""
         if self.pattern:
             return "binary"
         if self.class_masks:
