@@ -41,7 +41,7 @@ class Coco(Adapter):
         ] = None,
         images: Annotated[
             Path | None,
-            "Folder of the images: their sizes are read where the file lacks them, and absolute names below it become "
+            "Folder of the images: their sizes are read if the file does not give them, and absolute names below it become "
             "relative.",
         ] = None,
         masks: Annotated[

@@ -47,10 +47,10 @@ class Match(NamedTuple):
 
 
 def match_results(path: Path, flavour: str, tasks: tuple[TaskType, ...], datasets: list[Path]) -> Match:
-    """A file of results, which speak of another file's images and categories: of the only one that was found."""
+    """A file of results, whose images and categories are in another file: the only one that was found."""
     if len(datasets) == 1:
         return Match(path, flavour, tasks, options={"dataset": datasets[0]})
-    question = "results speak of the images and categories of another file: which? (--dataset)"
+    question = "the images and categories of results are in another file: which? (--dataset)"
     return Match(path, flavour, tasks, options={"dataset": Path("INSTANCES.json")}, question=question)
 
 

@@ -89,7 +89,7 @@ def load_file(module: str, path: str) -> None:
         spec.loader.exec_module(loaded)
     except Exception as error:
         del sys.modules[module]
-        raise UsageError(f"{path} cannot be imported: {_told(error)}") from error
+        raise UsageError(f"{path} cannot be imported: {_described(error)}") from error
     _files[module] = path
 
 
@@ -106,7 +106,9 @@ def _known_adapter(name: str) -> type[Adapter]:
         try:
             cls = entry.load()
         except Exception as error:
-            raise UsageError(f"the adapter of {name!r}, {entry.value}, cannot be imported: {_told(error)}") from error
+            raise UsageError(
+                f"the adapter of {name!r}, {entry.value}, cannot be imported: {_described(error)}"
+            ) from error
         if not (isinstance(cls, type) and issubclass(cls, Adapter)):
             raise UsageError(f"the adapter of {name!r}, {entry.value}, is no subclass of labelferry.Adapter")
         return cls
@@ -144,5 +146,5 @@ def _adapter_in(path: Path, wanted: str | None) -> type[Adapter]:
     return classes[wanted]
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Images as adapters need them: sizes from headers, label maps from PNGs; nothing is decoded past MAX_IMAGE_PIXELS."""
+"""Image files: sizes from headers, stored values of masks, listings of folders."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def read_json(path: Path) -> Any:
     """A JSON file.
 
     Raises:
-        ExportError: it is none.
+        ExportError: it is not valid JSON.
     """
     try:
         return json.loads(read_text(path))
@@ -80,7 +80,7 @@ def read_json(path: Path) -> Any:
 
 
 def json_fault(error: Exception, path: Path, content: bytes) -> ExportError:
-    """What msgspec found wrong with the content of a JSON file, with the line where it says at which byte."""
+    """The error that msgspec found in the content of a JSON file, with its line if the message names the byte."""
     import msgspec
 
     if isinstance(error, msgspec.ValidationError):
@@ -91,7 +91,7 @@ def json_fault(error: Exception, path: Path, content: bytes) -> ExportError:
 
 
 def decode_part(decoder: Any, part: bytes, where: str) -> Any:
-    """What a msgspec decoder makes of a part of a JSON file that was not looked into before.
+    """A part of a JSON file, decoded by msgspec.
 
     Raises:
         ExportError: it cannot be decoded.
@@ -105,11 +105,11 @@ def decode_part(decoder: Any, part: bytes, where: str) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """A YAML file of mappings, lists and strings: every scalar comes as it is written, so that a class called `no` or
-    `1.0` keeps its name. Tags and aliases, which nobody needs for names and paths, are refused.
+    """A YAML file of mappings, lists and strings: every scalar stays text, so that a class called `no` or `1.0` keeps
+    its name. Tags and aliases, which names and paths do not need, are refused.
 
     Raises:
-        ExportError: it is not such a file.
+        ExportError: it is not valid YAML, or has a tag or an alias.
     """
     import yaml
 

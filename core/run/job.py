@@ -74,7 +74,7 @@ class Job:
     def _prepare(self, chunk: Chunk, images: Sequence[Image], start: int) -> list[tuple[int, Prepared | Finding]]:
         """The batches of images from a place in the chunk on, each with the place of its first image.
 
-        If reading or checking fails, it is done again image by image, so that only the images at fault are missing.
+        If reading or checking fails, it is done again image by image, so that only faulty images are missing.
         """
         done: list[tuple[int, Prepared | Finding]] = []
         at = start
