@@ -21,8 +21,8 @@ from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Category, Image
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.export import Export, Request
+from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS
 from labelferry.reading.text import read_names

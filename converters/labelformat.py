@@ -23,8 +23,8 @@ from labelferry.findings import Finding
 from labelferry.masks.coco import masks_of_image
 from labelferry.model import Annotations, Category, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.export import Export, Request, choose_task
+from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import MAX_FRAMES
 from labelferry.reading.text import read_json

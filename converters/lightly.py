@@ -28,11 +28,11 @@ from labelferry.findings import Finding
 from labelferry.lightly.names import SCHEMA, TASKS, prediction_path
 from labelferry.model import Annotations, Category, Image
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.export import Export, Request
+from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import find_files, image_size
-from labelferry.reading.text import json_fault, read_json
+from labelferry.reading.text import json_fault, read_bytes_without_bom, read_json
 from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
 
@@ -353,9 +353,9 @@ def _read_schemas(folders: list[str]) -> tuple[list[_Task], list[Category]]:
     for folder in folders:
         path = Path(folder, SCHEMA)
         try:
-            content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-        except OSError as error:
-            raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="no-schema") from None
+            content = read_bytes_without_bom(path)
+        except ExportError as error:
+            raise ExportError(error.message, where=error.where, code="no-schema") from None
         try:
             schema = _SCHEMA.decode(content)
             kind = TaskType(schema.task_type)

@@ -28,8 +28,8 @@ from labelferry.findings import Finding
 from labelferry.masks.coco import Segmented, masks_of_images
 from labelferry.model import Annotations, Category, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe, json_files, match_results
 from labelferry.plugin.export import Export, Request, in_batches
+from labelferry.plugin.probe import Match, Probe, json_files, match_results
 from labelferry.plugin.registry import register
 from labelferry.reading.text import decode_part, json_fault, read_bytes_without_bom
 from labelferry.task_type import TaskType

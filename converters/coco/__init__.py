@@ -16,8 +16,8 @@ from typing import Annotated
 
 from labelferry.converters.coco.export import CocoExport
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe, json_files, match_results
 from labelferry.plugin.export import Request
+from labelferry.plugin.probe import Match, Probe, json_files, match_results
 from labelferry.plugin.registry import register
 from labelferry.task_type import TaskType
 
@@ -41,7 +41,7 @@ class Coco(Adapter):
         ] = None,
         images: Annotated[
             Path | None,
-            "Folder of the images: their sizes are read if the file does not give them, and absolute names below it become "
+            "Folder of the images: sizes that the file does not give are read there, absolute names below it become "
             "relative.",
         ] = None,
         masks: Annotated[

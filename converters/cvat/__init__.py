@@ -23,8 +23,8 @@ from labelferry.errors import ExportError
 from labelferry.findings import Finding
 from labelferry.model import Category, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import HEAD, Match, Probe
 from labelferry.plugin.export import Export, Request, in_batches
+from labelferry.plugin.probe import HEAD, Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import find_files, is_video
 from labelferry.task_type import TaskType

@@ -24,8 +24,8 @@ from labelferry.converters.masks.maps import MapExport
 from labelferry.errors import ExportError, UsageError
 from labelferry.masks.label_maps import masks_from_label_map
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.export import Export, Request
+from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import read_label_map
 from labelferry.task_type import TaskType

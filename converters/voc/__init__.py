@@ -31,8 +31,8 @@ from labelferry.errors import ExportError
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Category, Image
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.export import Export, Request, choose_task
+from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS, find_files, image_size
 from labelferry.reading.text import read_label_file

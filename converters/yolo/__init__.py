@@ -42,8 +42,8 @@ from labelferry.errors import ExportError
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.export import Export, Request
+from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS, image_size
 from labelferry.reading.text import read_label_file, read_text

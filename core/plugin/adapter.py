@@ -6,16 +6,14 @@ import inspect
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from labelferry.errors import UsageError, did_you_mean
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Category, Image, Listed
 from labelferry.plugin.export import Export, Request
+from labelferry.plugin.probe import Match, Probe
 from labelferry.task_type import TaskType
-
-if TYPE_CHECKING:
-    from labelferry.plugin.detect import Match, Probe
 
 
 class Adapter:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import labelferry.converters
 from labelferry.errors import UsageError, did_you_mean
 from labelferry.plugin.adapter import Adapter
 
@@ -95,7 +94,7 @@ def load_file(module: str, path: str) -> None:
 
 def _built_in() -> list[str]:
     """The formats in `labelferry.converters`: a module or package each, unless its name is private."""
-    modules = pkgutil.iter_modules(labelferry.converters.__path__)
+    modules = pkgutil.iter_modules(importlib.import_module("labelferry.converters").__path__)
     return [module.name for module in modules if not module.name.startswith("_")]
 
 

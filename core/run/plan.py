@@ -14,8 +14,9 @@ import msgspec
 from labelferry.errors import ExportError, LabelferryError, UsageError
 from labelferry.lightly.names import check_task_name
 from labelferry.plugin.adapter import adapter_options, check_options
-from labelferry.plugin.detect import Detection, Probe, detect
+from labelferry.plugin.detect import Detection, detect
 from labelferry.plugin.merge import Conflicts
+from labelferry.plugin.probe import Probe
 from labelferry.plugin.registry import get_adapter, short_name
 from labelferry.reading.text import read_text
 from labelferry.run.options import OPTIONS, Options

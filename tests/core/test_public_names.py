@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import labelferry
+from tests.conftest import ROOT
 
 assert labelferry.__doc__
 OVERVIEW = labelferry.__doc__
@@ -58,3 +59,11 @@ def test_importing_labelferry_imports_no_module_of_it() -> None:
     code = "import sys, labelferry; print(*(name for name in sys.modules if name.startswith('labelferry')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert [name for name in done.stdout.split() if not name.startswith("__")] == ["labelferry"]
+
+
+def test_the_documentation_names_every_module() -> None:
+    text = (ROOT / "docs/internals.md").read_text()
+    modules = [path.relative_to(ROOT / "core").with_suffix("") for path in (ROOT / "core").rglob("*.py")]
+    named = [".".join(module.parts) for module in modules if not module.name.startswith("__")]
+    covered = [name for name in named if name.startswith("video.packets.")]  # named together, a module for each codec
+    assert [name for name in named if f"`{name}`" not in text and name not in covered] == []

@@ -14,7 +14,8 @@ import pytest
 
 import labelferry
 from labelferry.plugin import detect as module
-from labelferry.plugin.detect import Probe, detect, detect_one
+from labelferry.plugin.detect import detect, detect_one
+from labelferry.plugin.probe import Probe
 from labelferry.plugin.registry import format_names, get_adapter
 
 # path, then (format, flavour, richest task, images, whether something is to be settled) of each that it may be
