@@ -153,15 +153,19 @@ def make_adapter(
     Args:
         cls: its class.
         path: the export.
-        options: of its constructor, by name.
+        options: of its constructor, by name; a path may be given as text.
         other_names: names that are not options of the format, to suggest in place of an unknown one.
 
     Raises:
         UsageError: it has no such option, or one is missing.
     """
     check_options(cls, options, other_names)
+    paths = {option.name for option in adapter_options(cls) if Path in (option.type, *typing.get_args(option.type))}
     make: Callable[..., Adapter] = cls
-    return make(Path(path), **options)
+    given = {
+        name: Path(value) if name in paths and isinstance(value, str) else value for name, value in options.items()
+    }
+    return make(Path(path), **given)
 
 
 def check_options(cls: type[Adapter], names: Iterable[str], other_names: Iterable[str] = ()) -> None:

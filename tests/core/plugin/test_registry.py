@@ -302,3 +302,15 @@ def test_every_package_of_the_sources_is_installed() -> None:
         if "__pycache__" not in folder.parts
     }
     assert sorted(listed) == sorted(names)
+
+
+def test_a_path_among_the_options_may_be_text(fixtures: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("cat\ndog\nfox\n")
+    report = labelferry.convert(
+        str(fixtures / "csv/classes.csv"),
+        str(tmp_path / "out"),
+        format="csv",
+        labels=str(tmp_path / "names.txt"),
+        on_error="skip",
+    )
+    assert list(report.objects) == ["cat", "dog", "fox"]
