@@ -224,8 +224,14 @@ def _masks(work: _Work) -> None:
             (masks.sizes != sizes).any(axis=1),
             lambda i: text.format(*masks.sizes[i].tolist(), *sizes[i].tolist()),
         ),
-        ("repair", "mask-empty", masks.is_empty(), "the mask has no pixel; dropped"),
     )
+    _drop_empty_masks(work)
+
+
+def _drop_empty_masks(work: _Work) -> None:
+    masks = work.batch.masks
+    assert masks is not None
+    work.drop(("repair", "mask-empty", masks.is_empty(), "the mask has no pixel; dropped"))
 
 
 def _keypoints(work: _Work, plan: CategoryPlan) -> None:
@@ -363,6 +369,9 @@ def _boxes(work: _Work, needed: bool) -> None:
         if not needed or not len(batch):
             return
         if batch.masks is not None:
+            _drop_empty_masks(work)
+            batch = work.batch
+            assert batch.masks is not None
             batch.boxes = batch.masks.boxes()
         elif batch.keypoints is not None:
             batch.boxes = batch.keypoints.boxes()

@@ -199,6 +199,14 @@ def test_masks_are_as_large_as_the_image_and_not_empty_and_give_boxes() -> None:
     assert codes == {"mask-size": 1, "mask-empty": 1}
 
 
+def test_an_empty_mask_has_no_box() -> None:
+    given = Annotations(np.array([1, 1]), SIZE, masks=[mask(), mask(np.s_[2:4, 3:9])])
+    result, codes = conformed(given, target(DETECTION))
+    assert result.boxes is not None
+    assert result.boxes.tolist() == [[3, 2, 6, 2]]
+    assert codes == {"mask-empty": 1}
+
+
 def test_semantic_segmentation_has_one_entry_a_category_with_the_best_score() -> None:
     masks = [mask(np.s_[2:4, 3:9]), mask(np.s_[3:6, 5:7]), mask(np.s_[0, 0])]
     given = Annotations(np.array([9, 9, 1]), SIZE, masks=masks, scores=np.array([0.25, 0.5, 0.75]))
