@@ -349,7 +349,8 @@ def _unite(work: _Work) -> None:
     first = np.ones(len(order), np.bool_)
     first[1:] = (ids[1:] != ids[:-1]) | (owners[1:] != owners[:-1])
     firsts = np.flatnonzero(first)
-    masks = masks.take(order)
+    if (order[1:] < order[:-1]).any():
+        masks = masks.take(order)
     batch.masks = masks if first.all() else masks.unions(np.cumsum(first) - 1)
     batch.merged = len(order) - len(firsts)
     batch.category_ids, batch.rows = ids[firsts], batch.rows[order][firsts]

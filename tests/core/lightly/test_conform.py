@@ -199,6 +199,17 @@ def test_masks_are_as_large_as_the_image_and_not_empty_and_give_boxes() -> None:
     assert codes == {"mask-size": 1, "mask-empty": 1}
 
 
+@pytest.mark.parametrize("runs", [3, 31, 34, 1000])
+def test_run_lengths_are_written_whole_however_many_there_are(runs: int) -> None:
+    counts = [np.random.default_rng(i).integers(1, 10 ** (1 + i), runs - i % 2) for i in range(4)]
+    masks = [RunLengthMask(one, 1, int(one.sum())) for one in counts]
+    images = [Annotations(np.array([1]), (mask.width, 1), masks=[mask]) for mask in masks]
+    (batch,) = Batch.of(list("abcd"), images)
+    done, _ = conform(batch, target(TaskType.SEMANTIC_SEGMENTATION))
+    written = [orjson.loads(content or b"")["predictions"][0]["segmentation"] for content in encode(done)]
+    assert written == [one.tolist() for one in counts]
+
+
 def test_an_empty_mask_has_no_box() -> None:
     given = Annotations(np.array([1, 1]), SIZE, masks=[mask(), mask(np.s_[2:4, 3:9])])
     result, codes = conformed(given, target(DETECTION))
