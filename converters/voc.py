@@ -257,13 +257,13 @@ class Voc(Adapter):
         values, are_colours = read_label_map(path)
         ids = self._ids_by_value(path, are_colours)
         size = image_size(source.image) if source.image else (values.shape[1], values.shape[0])
-        segments, findings = segments_of(values, ids.__getitem__, path, are_colours)
+        segments, findings, _ = segments_of(values, ids.__getitem__, path, are_colours)
         if self.task is TaskType.INSTANCE_SEGMENTATION:
             objects_path = f"{self._folders().objects}/{os.path.basename(path)}"
             objects, are_colours = read_label_map(objects_path)
             no_object = frozenset((0, _BORDER if are_colours else BOUNDARY))
             classes = {value: category_id for value, category_id in ids.items() if category_id is not None}
-            segments, more = instance_segments(objects, values, no_object, classes, objects_path, path)
+            segments, more, _ = instance_segments(objects, values, no_object, classes, objects_path, path)
             findings += more
         return Annotations(
             np.array([category_id for _, category_id, _ in segments], np.int64),

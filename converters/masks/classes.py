@@ -1,15 +1,21 @@
-"""The classes of masks: files that name values or colours, and the names that Cityscapes has for its own."""
+"""The classes of label maps: files that name values or colours, and the names of Cityscapes."""
 
 from __future__ import annotations
 
 import csv
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from labelferry.errors import ExportError
+from labelferry.model import Category
+from labelferry.reading.images import packed_colour
 from labelferry.reading.label_colours import read_label_colours
 from labelferry.reading.text import read_json, read_names, read_text, read_yaml
+
+Kind = Literal["index", "colour", "instance", "cityscapes", "binary"]
+
+LEFT_OUT = "255,background,_background_,unlabeled,unlabelled,void"
 
 CITYSCAPES = (
     *("unlabeled", "ego vehicle", "rectification border", "out of roi", "static", "dynamic", "ground", "road"),
@@ -24,6 +30,86 @@ CITYSCAPES_TRAINING = (
     *("terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"),
 )
 """Names of the training ids 0 to 18."""
+
+
+CITYSCAPES_FILES: dict[str, tuple[Kind, tuple[str, ...]]] = {
+    "labelIds": ("index", CITYSCAPES),
+    "labelTrainIds": ("index", CITYSCAPES_TRAINING),
+    "instanceIds": ("cityscapes", CITYSCAPES),
+    "instanceTrainIds": ("cityscapes", CITYSCAPES_TRAINING),
+    "gtFine_panoptic": ("cityscapes", CITYSCAPES),
+}
+"""What Cityscapes' masks are, by the end of their names."""
+
+
+class Classes(NamedTuple):
+    """What the values of label maps stand for.
+
+    Attributes:
+        categories: their ids are the values; of colours, the places in the file.
+        by_value: the category id of each value, or packed colour; None: it stands for no class.
+        by_colour: whether these are colours.
+        ignored: the values, or packed colours, that `--ignore` names.
+    """
+
+    categories: list[Category]
+    by_value: dict[int, int | None]
+    by_colour: bool
+    ignored: list[int]
+
+
+def read_classes(labels: Path | None, kind: Kind, suffix: str, ignore: str, path: Path) -> Classes:
+    """The classes of label maps.
+
+    Args:
+        labels: file of the classes; None: those of Cityscapes.
+        kind: what the pixels of the maps are.
+        suffix: of the maps' names.
+        ignore: values, colours and names that are no class, separated by commas.
+        path: the export, for messages.
+
+    Raises:
+        ExportError: nothing names the classes, or the file cannot be read.
+    """
+    known = of_cityscapes(suffix)
+    if labels is not None:
+        values = read_values(labels)
+        if kind == "colour" and isinstance(values, dict):
+            raise ExportError("--kind colour, but no colours in it", where=str(labels), code="no-names")
+        if kind == "cityscapes" and isinstance(values, list):
+            text = "colours, where the classes of class * 1000 + n are needed: give names and values"
+            raise ExportError(text, where=str(labels), code="no-names")
+    elif known is not None or kind == "cityscapes":
+        values = dict(enumerate(known[1] if known else CITYSCAPES))
+    else:
+        text = "nothing names the classes: give --labels, a file of names, one a line from index 0, or of names and "
+        raise ExportError(text + "values or colours", where=str(path), code="no-names")
+    if by_colour := isinstance(values, list):
+        named = {packed_colour(colour): name for name, colour in values}
+    else:
+        named = dict(sorted(values.items()))
+    parts = [part.strip() for part in ignore.split(",")]
+    no_class = set(map(str.lower, parts))
+    ids: dict[str, int] = {}
+    for place, (value, name) in enumerate(named.items()):
+        if name.lower() not in no_class:  # a value is its class's id, of several the lowest
+            ids.setdefault(name, place if by_colour else value)
+    if by_colour:
+        hexadecimal = [part for part in parts if re.fullmatch("#[0-9a-fA-F]{6}", part)]
+        ignored = [int(part[5:] + part[3:5] + part[1:3], 16) for part in hexadecimal]
+    else:
+        ignored = [int(part) for part in parts if part.isdecimal()]
+    classes = {value: ids.get(name) for value, name in named.items()}
+    nothing: dict[int, int | None] = dict.fromkeys(ignored)
+    # a value that is ignored by default may have a name; --ignore takes it away
+    by_value = nothing | classes if ignore == LEFT_OUT else classes | nothing
+    by_value.setdefault(0, None)
+    return Classes([Category(i, name) for name, i in ids.items()], by_value, by_colour, ignored)
+
+
+def of_cityscapes(suffix: str) -> tuple[Kind, tuple[str, ...]] | None:
+    """What masks with this suffix are in Cityscapes, and the names of their classes."""
+    return next((what for end, what in CITYSCAPES_FILES.items() if suffix.endswith(end)), None)
 
 
 def read_values(path: Path) -> dict[int, str] | list[tuple[str, tuple[int, int, int]]]:
