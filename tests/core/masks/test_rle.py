@@ -12,10 +12,11 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as pycocotools_mask
 
 from labelferry.findings import Finding
-from labelferry.masks.coco import masks_from_coco
+from labelferry.masks.coco import masks_from_coco, masks_of_image
 from labelferry.masks.label_maps import masks_from_label_map
-from labelferry.run_lengths import Masks, RunLengthMask, decode, encode
+from labelferry.run_lengths import MAX_PIXELS, Masks, RunLengthMask, decode, encode
 from tests.conformance.test_real_coco import documented_encode
+from tests.limits import run_limited
 
 SIDES = st.one_of(st.just(1), st.integers(1, 40))
 SHAPES = st.tuples(SIDES, SIDES)
@@ -146,6 +147,28 @@ def test_runs_of_masks_beyond_32_bit_are_exact() -> None:
     assert masks[0] is not None
     assert masks[0].box == (side - 1, 5, 1, 3)
     assert masks[0].counts.tolist() == [6 * side - 1, 1, side - 1, 1, side - 1, 1, side * side - 8 * side]
+
+
+def refusals() -> list[str]:
+    """What becomes of masks and segmentations that may take more memory than there is."""
+    found = []
+    for counts, size in (([2**37], (2**37, 1)), ([2**62, 1], (1, 2**62 + 1)), ([1, 2**36], (1, 2**36 + 1))):
+        try:
+            found.append(str(decode(counts, size).shape))
+        except ValueError as error:
+            found.append(str(error).partition(" pixels is ")[2])
+    for width, height in ((2**18, 2**18 + 1), (2**40, 2**40), (10**30, 1), (1, 10**30)):
+        polygon, rle = [[0, 0, 10, 0, 10, 10]], {"size": [height, width], "counts": [width * height]}
+        for segmentation in (polygon, rle):
+            segments = masks_of_image([segmentation], (width, height), str)
+            found += [finding.code for finding in segments.findings]
+    return found
+
+
+def test_a_mask_of_more_pixels_than_can_be_stored_is_refused() -> None:
+    assert MAX_PIXELS == 2**36, "the documented limit"
+    assert run_limited(refusals) == ["beyond what can be stored"] * 3 + ["image-size"] * 8
+    assert RunLengthMask.from_counts([1, 2**36 - 1], 2**18, 2**18).area == 2**36 - 1
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0)])
