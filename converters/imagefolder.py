@@ -19,14 +19,14 @@ from labelferry.errors import ExportError
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Category, Image
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe
+from labelferry.plugin.export import Export, Request
+from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS, find_files
 from labelferry.reading.text import read_names
 from labelferry.task_type import TaskType
 
 SPLITS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
-
 
 _NO_CLASSES = frozenset(
     (
@@ -41,7 +41,7 @@ _NO_CLASSES = frozenset(
         "img1",
     )
 )
-"""Folders of other formats, which are no classes."""
+"""Names of folders in other formats, which are not classes."""
 
 
 @register("imagefolder")
@@ -67,7 +67,9 @@ class ImageFolder(Adapter):
         self.split = split
         self.splits = splits
         self.labels = labels
-        self._ids: dict[str, int] = {}
+
+    def open(self, request: Request) -> Export:
+        return _ImageFolderExport(self, request)
 
     @classmethod
     def detect(cls, probe: Probe) -> Iterator[Match]:
@@ -88,51 +90,62 @@ class ImageFolder(Adapter):
         if len(classes) > 1:
             yield Match(probe.path, f"a folder for each of {len(classes)} classes", cls.tasks, images, exact)
 
-    def get_categories(self) -> list[Category]:
-        if self.labels is not None:
-            names = read_names(self.labels)
+
+class _ImageFolderExport(Export):
+    """A folder per class. `Image.source` is the category id."""
+
+    def __init__(self, adapter: ImageFolder, request: Request) -> None:
+        self._path = adapter.path
+        self._labels = adapter.labels
+        self._tops = _tops(adapter)
+        if adapter.labels is not None:
+            names = read_names(adapter.labels)
         else:
-            names = sorted({name for top in self._tops() for name in _folders(self.path / top)})
+            names = sorted({name for top in self._tops for name in _folders(self._path / top)})
         if not names:
-            raise ExportError("no folder of a class in it", where=str(self.path), code="no-labels")
-        self._ids = {name: i for i, name in enumerate(names)}
-        return [Category(i, name) for i, name in enumerate(names)]
+            raise ExportError("no folder of a class in it", where=str(self._path), code="no-labels")
+        super().__init__(
+            request,
+            adapter.tasks,
+            [Category(i, name) for i, name in enumerate(names)],
+            () if adapter.labels is None else (str(adapter.labels),),
+        )
 
-    def get_images(self) -> Iterator[Image]:
-        for top in self._tops():
+    def images(self) -> Iterator[Image | Finding]:
+        ids = {category.name: category.id for category in self.categories}
+        for top in self._tops:
             prefix = f"{top}/" if top else ""
-            for name in find_files(self.path / top, IMAGE_EXTENSIONS):
+            for name in find_files(self._path / top, IMAGE_EXTENSIONS):
                 label, slash, _ = name.partition("/")
-                where = f"{self.path}/{prefix}{name}"
+                where = f"{self._path}/{prefix}{name}"
                 if not slash:
-                    self.findings.append(
-                        Finding("error", "class-missing", where, "the image lies in no class's folder")
-                    )
-                elif label not in self._ids:
-                    text = f"the folder {label!r} is not named in {self.labels}"
-                    self.findings.append(Finding("error", "unknown-category", where, text))
+                    yield Finding.error("class-missing", where, "the image is in no folder of a class", lost=1)
+                elif label not in ids:
+                    text = f"the folder {label!r} is not named in {self._labels}"
+                    yield Finding.error("unknown-category", where, text, lost=1)
                 else:
-                    yield Image(prefix + name, self._ids[label])
+                    yield Image(prefix + name, ids[label])
 
-    def get_labels(self, image: Image) -> Annotations:
-        return Annotations(np.array([image.source], np.int64))
+    def labels(self, image: Image) -> Annotations:
+        return Annotations(np.array([image.source], np.int64), found=1)
 
-    def _tops(self) -> list[str]:
-        """The folders of splits, or the path itself."""
-        if not self.path.is_dir():
-            raise ExportError("a folder was expected", where=str(self.path), code="no-labels")
-        folders = _folders(self.path)
-        are_splits = self.splits
-        if are_splits is None:
-            are_splits = self.split is not None or bool(folders and SPLITS.issuperset(map(str.lower, folders)))
-        if not are_splits:
-            return [""]
-        if self.split is None:
-            return folders
-        if self.split not in folders:
-            text = f"no split {self.split!r}; it has {', '.join(folders) or 'none'}"
-            raise ExportError(text, where=str(self.path), code="no-split")
-        return [self.split]
+
+def _tops(adapter: ImageFolder) -> list[str]:
+    """The folders of splits, or the path itself."""
+    if not adapter.path.is_dir():
+        raise ExportError("a folder was expected", where=str(adapter.path), code="no-labels")
+    folders = _folders(adapter.path)
+    are_splits = adapter.splits
+    if are_splits is None:
+        are_splits = adapter.split is not None or bool(folders and SPLITS.issuperset(map(str.lower, folders)))
+    if not are_splits:
+        return [""]
+    if adapter.split is None:
+        return folders
+    if adapter.split not in folders:
+        text = f"no split {adapter.split!r}; it has {', '.join(folders) or 'none'}"
+        raise ExportError(text, where=str(adapter.path), code="no-split")
+    return [adapter.split]
 
 
 def _folders(path: Path) -> list[str]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -24,8 +23,11 @@ from labelferry.findings import Finding
 from labelferry.masks.coco import masks_of_image
 from labelferry.model import Annotations, Category, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe
+from labelferry.plugin.export import Export, Request, choose_task
+from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
+from labelferry.reading.images import MAX_FRAMES
+from labelferry.reading.text import read_json
 from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
 
@@ -39,8 +41,8 @@ _KINDS = {
     "InstanceSegmentationTrack": TaskType.INSTANCE_SEGMENTATION,
     "SemanticSegmentation": TaskType.SEMANTIC_SEGMENTATION,
 }
-"""What the names of input classes say between the format's name and `Input`. What happens at some time in a video
-(`TemporalClassification`) has no place in a datasource."""
+"""The task types that the names of input classes contain between the format's name and `Input`. Events in a video
+(`TemporalClassification`) have no place in a datasource."""
 
 
 class _Argument(NamedTuple):
@@ -67,8 +69,7 @@ class Labelformat(Adapter):
     format: ClassVar[str] = ""
     path: Path
     _options: dict[str, Any]
-    _input: Any = None
-    _held: tuple[TaskType, ...] = ()  # of an input that is made already
+    _input: Any  # of an adapter of an input; else None
 
     def __init__(self, path: Path) -> None:
         names = ", ".join(f"labelformat:{name}" for name in self.variants())
@@ -76,19 +77,20 @@ class Labelformat(Adapter):
 
     @classmethod
     def of(cls, labels: Any) -> Adapter:
-        """An adapter of a labelformat input that is made already."""
-        adapter = object.__new__(cls)
-        adapter.__dict__.update(path=Path(type(labels).__name__), findings=[], _options={}, _input=labels)
-        kinds = [
-            base.__name__.removesuffix("Input") for base in type(labels).__mro__ if base.__name__.endswith("Input")
-        ]
-        known = [_KINDS[kind] for kind in kinds if kind in _KINDS]
-        if "SemanticSegmentation" in type(labels).__name__:
-            known.insert(0, TaskType.SEMANTIC_SEGMENTATION)
-        if not known:
-            raise UsageError(f"{type(labels).__name__} is no labelformat input of boxes or masks")
-        adapter._held = (known[0],)
-        return adapter
+        """An adapter of a labelformat input, which can be sent to other processes if the input can be pickled.
+
+        Raises:
+            UsageError: it is not an input of boxes or masks.
+        """
+        _task_of(labels)
+        return _restored("", {"path": Path(type(labels).__name__), "_options": {}, "_input": labels})
+
+    def open(self, request: Request) -> Export:
+        return _LabelformatExport(self, request)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The class of a variant cannot be imported by its name."""
+        return _restored, (self.format, self.__dict__)
 
     @classmethod
     def detect(cls, probe: Probe) -> Iterator[Match]:
@@ -116,89 +118,114 @@ class Labelformat(Adapter):
             raise UsageError(f"labelformat has no input {name!r}; it has {', '.join(cls.variants())}")
         return _variant(name)
 
-    def __reduce__(self) -> tuple[Any, ...]:  # classes of variants cannot be imported by name
-        return _restored, (self.format, {**self.__dict__, "_input": None})
 
-    def get_tasks(self) -> tuple[TaskType, ...]:
-        return self._held or self.tasks
+class _Source(NamedTuple):
+    """The labels of an image as plain values, as labelformat gives them; boxes or segmentations."""
 
-    def get_categories(self) -> list[Category]:
-        with _faults(self.path):
-            return [Category(category.id, category.name) for category in self._labels().get_categories()]
+    ids: list[int]
+    size: tuple[int, int]
+    boxes: list[tuple[float, float, float, float]] | None
+    scores: list[float] | None
+    segmentations: list[Any] | None
 
-    def get_images(self) -> Iterator[Image]:
-        labels = self._labels()
-        seen = set()
-        each = iter(labels.get_labels())
+
+class _LabelformatExport(Export):
+    """What a labelformat input gives. `Image.source` is a `_Source`: the input itself stays in the parent."""
+
+    def __init__(self, adapter: Labelformat, request: Request) -> None:
+        self._path = adapter.path
+        tasks: tuple[TaskType, ...]
+        files: list[str] = []
+        if adapter._input is None:
+            tasks = adapter.tasks
+            _, source = choose_task(tasks, request.task)
+            with _faults(self._path):
+                self._input, files = _make_input(adapter.format, source, self._path, adapter._options)
+        else:
+            tasks = (_task_of(adapter._input),)
+            self._input = adapter._input
+        with _faults(self._path):
+            categories = [Category(category.id, category.name) for category in self._input.get_categories()]
+        super().__init__(request, tasks, categories, files)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_input": None}
+
+    def images(self) -> Iterator[Image | Finding]:
+        images = self._images()
         while True:
-            with _faults(self.path):
-                label = next(each, None)
-            if label is None:
-                break
+            with _faults(self._path):
+                image = next(images, None)
+            if image is None:
+                return
+            yield image
+
+    def _images(self) -> Iterator[Image]:
+        seen = set()
+        for label in self._input.get_labels():
             if hasattr(label, "video"):
                 yield from _frames(label)
             else:
                 seen.add(label.image.filename)
                 yield _image(label.image, label.objects)
-        if hasattr(labels, "get_images"):  # those without labels, which some formats pass over
-            with _faults(self.path):
-                rest = [image for image in labels.get_images() if image.filename not in seen]
-            for image in rest:
-                yield _image(image, ())
+        if hasattr(self._input, "get_images"):  # those without labels, which some formats pass over
+            for image in self._input.get_images():
+                if image.filename not in seen:
+                    yield _image(image, ())
 
-    def get_labels(self, image: Image) -> Annotations:
-        ids, size, boxes, scores, segmentations = image.source
-        findings: list[Finding] = []
-        masks = _masks(segmentations, size, image.file_name, findings) if segmentations is not None else None
+    def labels(self, image: Image) -> Annotations:
+        source: _Source = image.source
+
+        def locate(row: int) -> str:
+            return f"{image.file_name}, object {row + 1}"
+
         annotations = Annotations(
-            np.array(ids, np.int64),
-            size,
-            None if boxes is None else np.array(boxes, np.float64).reshape(-1, 4),
-            None if scores is None else np.array(scores, np.float64),
-            findings=findings,
-            locate=lambda i: f"{image.file_name}, object {i + 1}",
+            np.array(source.ids, np.int64),
+            source.size,
+            None if source.boxes is None else np.array(source.boxes, np.float64).reshape(-1, 4),
+            None if source.scores is None else np.array(source.scores, np.float64),
+            locate=locate,
+            found=len(source.ids),
         )
-        if masks is None:
+        if source.segmentations is None:
             return annotations
-        kept = annotations.take([i for i, mask in enumerate(masks) if mask is not None])
-        kept.masks = [mask for mask in masks if mask is not None]
+        masks, annotations.findings = _masks(source.segmentations, source.size, locate)
+        kept = annotations.take(list(masks))
+        kept.masks = list(masks.values())
         return kept
-
-    def _labels(self) -> Any:
-        if self._input is None:
-            with _faults(self.path):
-                self._input = _make_input(self.format, self.task, self.path, self._options)
-        return self._input
 
 
 def _image(image: Any, objects: Iterable[Any]) -> Image:
-    """A labelformat image with its objects, as plain values."""
+    """A labelformat image with its objects."""
     size = int(image.width), int(image.height)
     objects = list(objects)
     ids = [one.category.id for one in objects]
     if objects and hasattr(objects[0], "segmentation"):
-        return Image(image.filename, (ids, size, None, None, [_segmentation(one.segmentation) for one in objects]))
+        shapes = [_segmentation(one.segmentation) for one in objects]
+        return Image(image.filename, _Source(ids, size, None, None, shapes))
     boxes = [_xywh(one.box) for one in objects]
     given = [one.confidence for one in objects]
     scores = None if all(score is None for score in given) else [1.0 if score is None else score for score in given]
-    return Image(image.filename, (ids, size, boxes, scores, None))
+    return Image(image.filename, _Source(ids, size, boxes, scores, None))
 
 
 def _frames(label: Any) -> Iterator[Image]:
-    """The frames of a labelformat video, with the tracks that are seen in each."""
-    video = label.video
+    """The frames of a labelformat video, with the tracks that are visible in each."""
+    video, frames = label.video, int(label.video.number_of_frames)
     size = int(video.width), int(video.height)
-    for i in range(video.number_of_frames):
-        frame = VideoFrame(video.filename, i)
-        name = f"{video.filename}/{i:05d}.jpg"
-        if label.objects and hasattr(label.objects[0], "segmentations"):
-            seen = [one for one in label.objects if one.segmentations[i] is not None]
-            shapes = [_segmentation(one.segmentations[i]) for one in seen]
-            yield Image(name, ([one.category.id for one in seen], size, None, None, shapes), frame)
+    if frames > MAX_FRAMES:
+        text = f"a video of {frames} frames; at most {MAX_FRAMES:,} are read"
+        raise ExportError(text, where=video.filename, code="labelformat")
+    has_masks = label.objects and hasattr(label.objects[0], "segmentations")
+    tracks = [(one.category.id, one.segmentations if has_masks else one.boxes) for one in label.objects]
+    for i in range(frames):
+        seen = [(category_id, shapes[i]) for category_id, shapes in tracks if shapes[i] is not None]
+        ids = [category_id for category_id, _ in seen]
+        if has_masks:
+            source = _Source(ids, size, None, None, [_segmentation(shape) for _, shape in seen])
         else:
-            seen = [one for one in label.objects if one.boxes[i] is not None]
-            boxes = [_xywh(one.boxes[i]) for one in seen]
-            yield Image(name, ([one.category.id for one in seen], size, boxes, None, None), frame)
+            source = _Source(ids, size, [_xywh(shape) for _, shape in seen], None, None)
+        yield Image(f"{video.filename}/{i:05d}.jpg", source, VideoFrame(video.filename, i))
 
 
 def _xywh(box: Any) -> tuple[float, float, float, float]:
@@ -206,32 +233,31 @@ def _xywh(box: Any) -> tuple[float, float, float, float]:
 
 
 def _segmentation(given: Any) -> Any:
-    """Polygons as COCO has them, or row-major run lengths in an array."""
+    """Polygons as COCO has them, or row-major run lengths that are not checked yet."""
     if hasattr(given, "polygons"):
         return [[number for point in polygon for number in point] for polygon in given.polygons]
-    return np.array(given.get_rle(), np.int64)
+    return RunLengthMask(np.array(given.get_rle(), np.int64), int(given.height), int(given.width))
 
 
 def _masks(
-    segmentations: list[Any], size: tuple[int, int], name: str, findings: list[Finding]
-) -> list[RunLengthMask | None]:
-    width, height = size
-    polygons = [[] if isinstance(one, np.ndarray) else one for one in segmentations]
-    found = masks_of_image(polygons, size, lambda i: f"{name}, object {i + 1}")
-    findings += found.findings
-    masks: list[RunLengthMask | None] = [None] * len(segmentations)
-    for i, mask in zip(found.rows.tolist(), found.masks, strict=True):
-        masks[i] = mask
-    for i, one in enumerate(segmentations):
-        if isinstance(one, np.ndarray):
+    segmentations: list[Any], size: tuple[int, int], locate: Callable[[int], str]
+) -> tuple[dict[int, RunLengthMask], list[Finding]]:
+    """The masks of the objects that have one, by the object's place; and what is wrong with the others."""
+    polygons = [[] if isinstance(one, RunLengthMask) else one for one in segmentations]
+    found = masks_of_image(polygons, size, locate)
+    findings = list(found.findings)
+    masks = dict(zip(found.rows.tolist(), found.masks, strict=True))
+    for i in found.missing:
+        given = segmentations[i]
+        if isinstance(given, RunLengthMask):
             try:
-                masks[i] = RunLengthMask.from_counts(one, height, width)
+                masks[i] = RunLengthMask.from_counts(given.counts, given.height, given.width)
             except ValueError as error:
-                findings.append(Finding("error", "broken-segmentation", f"{name}, object {i + 1}", str(error)))
-        elif i in found.missing:
+                findings.append(Finding.error("broken-segmentation", locate(i), str(error), lost=1))
+        else:
             text = "the object has no segmentation; left out"
-            findings.append(Finding("repair", "segmentation-missing", f"{name}, object {i + 1}", text))
-    return masks
+            findings.append(Finding.repair("segmentation-missing", locate(i), text, lost=1))
+    return dict(sorted(masks.items())), findings
 
 
 def _is_number(word: bytes) -> bool:
@@ -323,7 +349,7 @@ def _variant(name: str) -> type[Adapter]:
     for listed in of_format.arguments.values():
         for one in listed:
             everywhere = all(one.name in [other.name for other in others] for others in of_format.arguments.values())
-            is_optional = one.default is required and not everywhere  # what but one of the task types needs
+            is_optional = one.default is required and not everywhere  # needed for some of the task types
             unique[one.name] = one._replace(default=None) if is_optional else one
     wanted = sorted(unique.values(), key=lambda argument: argument.default is not required)
 
@@ -352,7 +378,8 @@ def _variant(name: str) -> type[Adapter]:
     return cls
 
 
-def _make_input(name: str, task: TaskType, path: Path, options: dict[str, Any]) -> Any:
+def _make_input(name: str, task: TaskType, path: Path, options: dict[str, Any]) -> tuple[Any, list[str]]:
+    """The input of a format, and the files among its arguments."""
     of_format = _format(name)
     cls = of_format.inputs[task]
     values: dict[str, Any] = {}
@@ -367,19 +394,32 @@ def _make_input(name: str, task: TaskType, path: Path, options: dict[str, Any]) 
         values[argument.name] = argument.type(value) if isinstance(value, str) and argument.type is not bool else value
     if of_format.sources[task]:
         values[of_format.sources[task]] = path
+    files = [str(value) for value in values.values() if isinstance(value, Path) and value.is_file()]
     if hasattr(cls, "from_dirs"):
-        content = json.loads(Path(values["class_id_to_name"]).read_text(encoding="utf-8"))
-        values["class_id_to_name"] = {int(key): value for key, value in _mapping(content).items()}
-        return cls.from_dirs(**values)
-    return cls(**values)
+        names = read_json(Path(values["class_id_to_name"]))
+        by_id = names if isinstance(names, dict) else dict(enumerate(names))
+        values["class_id_to_name"] = {int(key): value for key, value in by_id.items()}
+        return cls.from_dirs(**values), files
+    return cls(**values), files
 
 
-def _mapping(content: Any) -> Mapping[str, str]:
-    return content if isinstance(content, dict) else {str(i): name for i, name in enumerate(content)}
+def _task_of(labels: Any) -> TaskType:
+    """What an input holds, by the names of its classes.
+
+    Raises:
+        UsageError: it is not an input of boxes or masks.
+    """
+    if "SemanticSegmentation" in type(labels).__name__:
+        return TaskType.SEMANTIC_SEGMENTATION
+    for base in type(labels).__mro__:
+        kind = _KINDS.get(base.__name__.removesuffix("Input"))
+        if kind is not None and base.__name__.endswith("Input"):
+            return kind
+    raise UsageError(f"{type(labels).__name__} is not a labelformat input of boxes or masks")
 
 
 def _restored(name: str, state: dict[str, Any]) -> Adapter:
-    """In a worker, where only `get_labels` is called."""
-    adapter = object.__new__(_variant(name) if name else Labelformat)
+    """An adapter of this format, or of an input if that is empty, with these attributes."""
+    adapter = Adapter.__new__(_variant(name) if name else Labelformat)
     adapter.__dict__.update(state)
     return adapter

@@ -1,15 +1,18 @@
 """Lightly: predictions of a datasource, to rename classes, merge tasks, change the task type, or move them elsewhere.
 
-SOURCE is a datasource, or the folder of a task. Frames of videos are read by the names they have. Without an option,
-files come out as they went in.
+SOURCE is a datasource, or the folder of a task. Frames of videos are read by the names that they have. Without an
+option, files that labelferry wrote are written again unchanged.
 
 Definition: https://docs.lightly.ai/docs/prediction-format
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -17,22 +20,33 @@ import msgspec
 import numpy as np
 import orjson
 from msgspec import Meta, Struct
+from numpy.typing import NDArray
 
+from labelferry.columns import Keypoints
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
 from labelferry.lightly.names import SCHEMA, TASKS, prediction_path
-from labelferry.model import Annotations, Category, File, Image
+from labelferry.model import Annotations, Category, Image
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe
+from labelferry.plugin.export import Export, Request
+from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import find_files, image_size
-from labelferry.reading.text import json_fault, read_json
+from labelferry.reading.text import json_fault, read_bytes_without_bom, read_json
 from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
 
+_HEAD = 1 << 12
+"""Bytes at the beginning of a prediction file that are read to find out what it is for."""
+
+_WITH_MASKS = (TaskType.INSTANCE_SEGMENTATION, TaskType.SEMANTIC_SEGMENTATION)
+_WITHOUT_BOXES = (TaskType.CLASSIFICATION, TaskType.SEMANTIC_SEGMENTATION)
+
+_BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises when it cannot decode a file."""
+
 _JSON = frozenset((".json",))
 _FILE_NAME = re.compile(rb'\s*\{\s*"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
-
 
 _Int = Annotated[int, Meta(ge=-(2**53), le=2**53)]
 
@@ -51,6 +65,12 @@ class _Predictions(Struct):
     predictions: list[_Prediction]
 
 
+class _Entries(Struct):
+    """A prediction file whose predictions are counted only."""
+
+    predictions: list[msgspec.Raw]
+
+
 class _SchemaCategory(Struct):
     id: _Int
     name: str
@@ -64,23 +84,27 @@ class _Schema(Struct):
 
 
 _PREDICTIONS = msgspec.json.Decoder(_Predictions)
+_ENTRIES = msgspec.json.Decoder(_Entries)
 _SCHEMA = msgspec.json.Decoder(_Schema)
 
 
 class _Task(NamedTuple):
-    """A task's folder, its type, and the id here of every category of its schema."""
+    """A task's folder, its type, and the category id here of every category of its schema."""
 
     folder: str
     type: TaskType
     ids: dict[int, int]
 
 
-class _Source(NamedTuple):
-    """The content of an image's prediction file in each of the tasks, None where there is none; and the image."""
+class _Object(NamedTuple):
+    """A prediction whose values are sound."""
 
-    paths: tuple[str, ...]
-    contents: tuple[bytes | None, ...]
-    image: File | None
+    category_id: int
+    score: float | None
+    probabilities: list[float] | None
+    box: Sequence[float] | None
+    mask: RunLengthMask | None
+    points: NDArray[np.float64] | None
 
 
 @register("lightly")
@@ -88,7 +112,6 @@ class Lightly(Adapter):
     """Reads Lightly's prediction files."""
 
     tasks = tuple(TaskType)
-    has_sizes = False
 
     def __init__(
         self,
@@ -98,14 +121,16 @@ class Lightly(Adapter):
             str | None, "The task to read; several, separated by commas, are merged. By default the only one."
         ] = None,
         images: Annotated[
-            Path | None, "Folder of the images: boxes are checked against their sizes, which prediction files lack."
+            Path | None,
+            "Folder of the images: boxes are checked against their sizes, which prediction files do not hold.",
         ] = None,
     ) -> None:
         self.path = path
         self.source_task = source_task
         self.images = images
-        self._tasks: list[_Task] | None = None
-        self._categories: list[Category] = []
+
+    def open(self, request: Request) -> Export:
+        return _LightlyExport(self, request)
 
     @classmethod
     def detect(cls, probe: Probe) -> Iterator[Match]:
@@ -118,185 +143,259 @@ class Lightly(Adapter):
             options = {"source_task": name} if len(names) > 1 else {}
             yield Match(probe.path, f"Lightly predictions {folder.name!r}", (kind,), len(files) - 1, whole, options)
 
-    def get_tasks(self) -> tuple[TaskType, ...]:
-        return (self._read()[0].type,)
 
-    def get_categories(self) -> list[Category]:
-        self._read()
-        return self._categories
+class _LightlyExport(Export):
+    """Tasks of one type. `Image.source` are the places of the tasks that have a prediction file of the image;
+    `Image.files` are these files and, with a folder of images, the image."""
 
-    def get_images(self) -> Iterator[Image]:
-        tasks = self._read()
+    has_sizes = False
+
+    def __init__(self, adapter: Lightly, request: Request) -> None:
+        self._images = adapter.images
+        self._tasks, categories = _read_schemas(_folders(adapter))
+        schemas = [f"{task.folder}/{SCHEMA}" for task in self._tasks]
+        super().__init__(request, (self._tasks[0].type,), categories, schemas)
+
+    def images(self) -> Iterator[Image | Finding]:
         seen: set[str] = set()  # of several tasks
-        for place, task in enumerate(tasks):
+        for place, task in enumerate(self._tasks):
             for name in find_files(Path(task.folder), _JSON):
                 if name == SCHEMA or name in seen:
                     continue
-                if len(tasks) > 1:
+                files = {place: f"{task.folder}/{name}"}
+                if len(self._tasks) > 1:
                     seen.add(name)
-                paths = tuple(f"{other.folder}/{name}" for other in tasks)
-                contents = tuple(_content(path) if i >= place else None for i, path in enumerate(paths))
-                image = self._image(name, paths, contents)
-                if image is not None:
-                    yield image
+                    others = enumerate(f"{other.folder}/{name}" for other in self._tasks)
+                    files |= {i: path for i, path in others if i > place and os.path.exists(path)}
+                yield self._image(name, files)
 
-    def get_labels(self, image: Image) -> Annotations:
-        source: _Source = image.source
-        size = image_size(source.image) if source.image else None
-        found: list[_Prediction] = []
-        places: list[str] = []
-        tasks = self._read()
-        for task, path, content in zip(tasks, source.paths, source.contents, strict=True):
-            if content is None:
-                continue
-            try:
-                predictions = _PREDICTIONS.decode(content).predictions
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise json_fault(error, Path(path), content) from None
-            for i, prediction in enumerate(predictions):
-                # unknown ids stay, and are told of as such
-                prediction.category_id = task.ids.get(prediction.category_id, -1 - prediction.category_id)
-                found.append(prediction)
-                places.append(f"{path}, prediction {i + 1}")
-        annotations = _annotations(found, places, size, self.task)
-        if len(tasks) > 1:  # of one task's classes each
-            annotations.probabilities = None
-        return annotations
+    def _image(self, name: str, files: dict[int, str]) -> Image | Finding:
+        """The image of a prediction file.
 
-    def _image(self, name: str, paths: tuple[str, ...], contents: tuple[bytes | None, ...]) -> Image | None:
-        where, content = next(
-            (path, content) for path, content in zip(paths, contents, strict=True) if content is not None
-        )
-        match = _FILE_NAME.match(content)
+        Args:
+            name: path of the file, relative to the folder of its task.
+            files: path of the file by the place of the task, for all tasks that have it.
+        """
+        path = next(iter(files.values()))
         try:
-            file_name = orjson.loads(match[1]) if match else orjson.loads(content)["file_name"]
+            file_name = _file_name(path)
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            self.findings.append(Finding("error", "broken-json", where, f"no prediction file: {error}"))
-            return None
+            text = f"not a prediction file: {error}"
+            return Finding.error("broken-json", path, text, lost=_count_all(files.values()))
         if not isinstance(file_name, str) or prediction_path(file_name) != name:
             text = f"it is for {file_name!r}, whose prediction file is another"
-            self.findings.append(Finding("error", "file-name", where, text))
+            return Finding.error("file-name", path, text, lost=_count_all(files.values()))
+        image = () if self._images is None else (f"{self._images}/{file_name}",)
+        return Image(file_name, tuple(files), files=(*files.values(), *image))
+
+    def labels(self, image: Image) -> Annotations:
+        paths = image.files[: len(image.source)]
+        try:
+            predictions = [_read_predictions(path) for path in paths]
+            size = None if self._images is None else image_size(image.files[-1])
+        except ExportError as error:
+            error.lost = _count_all(paths)
+            raise
+        objects: list[_Object] = []
+        places: list[str] = []
+        findings: list[Finding] = []
+        for place, path, listed in zip(image.source, paths, predictions, strict=True):
+            for i, prediction in enumerate(listed, 1):
+                where = f"{path}, prediction {i}"
+                try:
+                    objects.append(self._object(prediction, self._tasks[place], size))
+                except ExportError as error:
+                    findings.append(Finding.error(error.code, where, error.message, lost=1))
+                else:
+                    places.append(where)
+        found = sum(map(len, predictions))
+        if not objects:
+            return Annotations(np.zeros(0, np.int64), size, findings=findings, found=found)
+        ids, scores, probabilities, boxes, masks, points = zip(*objects, strict=True)
+        return Annotations(
+            np.array(ids, np.int64),
+            size,
+            _boxes(boxes, points),
+            None if _is_absent(scores) else np.array([1.0 if score is None else score for score in scores]),
+            self._probabilities(probabilities, places[0], findings),
+            None if _is_absent(masks) else masks,
+            None if _is_absent(points) else points,
+            findings,
+            places.__getitem__,
+            found,
+        )
+
+    def _object(self, prediction: _Prediction, task: _Task, size: tuple[int, int] | None) -> _Object:
+        """A prediction, in the columns of its task type.
+
+        Raises:
+            ExportError: a value of it is missing or broken.
+        """
+        category_id = task.ids.get(prediction.category_id)
+        if category_id is None:
+            shown = ", ".join(map(str, islice(task.ids, 10))) + (", ..." if len(task.ids) > 10 else "")
+            text = f"category id {prediction.category_id} is not one of the schema's categories ({shown})"
+            raise ExportError(text, code="unknown-category")
+        mask = _mask(prediction.segmentation, size) if self.task in _WITH_MASKS else None
+        points = _keypoints(prediction.keypoints) if self.task is TaskType.KEYPOINT_DETECTION else None
+        box: Sequence[float] | None = prediction.bbox
+        if self.task in _WITHOUT_BOXES:
+            box = None
+        elif box is None and points is None:
+            box = self._tight_box(prediction, size)
+        return _Object(category_id, prediction.score, prediction.probabilities, box, mask, points)
+
+    def _tight_box(self, prediction: _Prediction, size: tuple[int, int] | None) -> Sequence[float]:
+        """The box of a prediction that has none."""
+        if self.source_task is TaskType.KEYPOINT_DETECTION:
+            return _tight_boxes([_keypoints(prediction.keypoints)])[0]
+        if self.source_task is not TaskType.INSTANCE_SEGMENTATION:
+            raise ExportError("it has no bbox", code="box-missing")
+        if size is None:
+            raise ExportError("it has no bbox; give --images, to make it of the mask", code="box-missing")
+        mask = _mask(prediction.segmentation, size)
+        if not mask.area:
+            raise ExportError("it has no bbox, and its mask has no pixel", code="box-missing")
+        return mask.box
+
+    def _probabilities(
+        self, given: Sequence[list[float] | None], where: str, findings: list[Finding]
+    ) -> NDArray[np.float64] | None:
+        """One for each category; of several tasks none, as each has them of its own categories."""
+        if _is_absent(given) or len(self._tasks) > 1:
             return None
-        return Image(file_name, _Source(paths, contents, File(self.images / file_name) if self.images else None))
-
-    def _read(self) -> list[_Task]:
-        if self._tasks is None:
-            folders = self._folders()
-            self._categories, ids = [], dict[str, int]()
-            tasks: list[_Task] = []
-            for folder in folders:
-                path = Path(folder, SCHEMA)
-                try:
-                    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-                except OSError as error:
-                    raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="no-schema") from None
-                try:
-                    schema = _SCHEMA.decode(content)
-                    kind = TaskType(schema.task_type)
-                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                    raise json_fault(error, path, content) from None
-                except ValueError:
-                    text = f"the task type {schema.task_type!r} is none of Lightly's"
-                    raise ExportError(text, where=str(path), code="no-schema") from None
-                if tasks and kind is not tasks[0].type:
-                    raise UsageError(f"--source-task: {folder} holds {kind}, {tasks[0].folder} {tasks[0].type}")
-                of_task = {}
-                for one in sorted(schema.categories, key=lambda category: category.id):
-                    new = one.name not in ids or len(folders) == 1
-                    number = (one.id if len(folders) == 1 else len(ids)) if new else ids[one.name]
-                    category = Category(number, one.name, tuple(one.keypoints), tuple(one.skeleton))
-                    if new:
-                        ids[one.name] = number
-                        self._categories.append(category)
-                    elif category not in self._categories:
-                        raise UsageError(f"--source-task: the keypoints of {one.name!r} differ in {folder}")
-                    of_task[one.id] = number
-                tasks.append(_Task(folder, kind, of_task))
-            self._tasks = tasks
-        return self._tasks
-
-    def _folders(self) -> list[str]:
-        """The folders of the tasks to read."""
-        path = self.path
-        if (path / SCHEMA).is_file() and self.source_task is None:
-            return [str(path)]
-        predictions = next((p for p in (path / ".lightly/predictions", path / "predictions", path) if p.is_dir()), path)
-        if not predictions.is_dir() or not (predictions / TASKS).is_file():
-            text = "no .lightly/predictions with a tasks.json in it, and no schema.json of a task"
-            raise ExportError(text, where=str(path), code="not-lightly")
-        names = read_json(predictions / TASKS)
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ExportError("not a list of task names", where=str(predictions / TASKS), code="not-lightly")
-        wanted = names if self.source_task is None else [name.strip() for name in self.source_task.split(",")]
-        if self.source_task is None and len(names) != 1:
-            raise UsageError(f"say with --source-task which to read: {', '.join(names) or 'there is none'}")
-        if unknown := [name for name in wanted if name not in names]:
-            raise UsageError(f"--source-task: there is no task {unknown[0]!r}; there are {', '.join(names)}")
-        return [f"{predictions}/{name}" for name in wanted]
+        if None in given or len({len(one) for one in given if one is not None}) > 1:
+            findings.append(Finding.error("probabilities-count", where, "not one for each category"))
+            return None
+        return np.array(given, np.float64)
 
 
-def _content(path: str) -> bytes | None:
+def _file_name(path: str) -> Any:
+    """What a prediction file says that it is for; only its beginning is read where that says it.
+
+    Raises:
+        orjson.JSONDecodeError, KeyError, TypeError: it is not a prediction file.
+    """
+    with open(path, "rb") as file:
+        head = file.read(_HEAD)
+        match = _FILE_NAME.match(head)
+        return orjson.loads(match[1]) if match else orjson.loads(head + file.read())["file_name"]
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _read_predictions(path: str) -> list[_Prediction]:
+    content = _read(path)
     try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
+        return _PREDICTIONS.decode(content).predictions
+    except _BROKEN as error:
+        raise json_fault(error, Path(path), content) from None
+
+
+def _count_all(paths: Iterable[str]) -> int:
+    """How many predictions these files list; of a file whose list cannot be found, none."""
+    count = 0
+    for path in paths:
+        with contextlib.suppress(*_BROKEN, OSError):
+            count += len(_ENTRIES.decode(_read(path)).predictions)
+    return count
+
+
+def _is_absent(column: Sequence[object]) -> bool:
+    return all(value is None for value in column)
+
+
+def _mask(counts: list[int] | None, size: tuple[int, int] | None) -> RunLengthMask:
+    """A mask; without the image's size it is one row of all its pixels, so that run lengths stay as they are."""
+    if not counts:
+        raise ExportError("it has no segmentation", code="broken-segmentation")
+    width, height = size or (sum(counts), 1)
+    try:
+        return RunLengthMask.from_counts(np.array(counts, np.int64), height, width)
+    except ValueError as error:
+        raise ExportError(str(error), code="broken-segmentation") from None
+
+
+def _keypoints(numbers: list[float] | None) -> NDArray[np.float64]:
+    if not numbers or len(numbers) % 3:
+        text = f"{len(numbers or ())} numbers in keypoints; they come in threes of x, y, score"
+        raise ExportError(text, code="broken-keypoints")
+    return np.array(numbers, np.float64).reshape(-1, 3)
+
+
+def _tight_boxes(points: Sequence[NDArray[np.float64]]) -> list[list[float]]:
+    """The boxes around all keypoints, invisible ones included, which Lightly takes where there is no bbox:
+    https://docs.lightly.ai/docs/prediction-format."""
+    boxes: list[list[float]] = Keypoints.of(points).boxes().tolist()
+    return boxes
+
+
+def _boxes(
+    given: Sequence[Sequence[float] | None], points: Sequence[NDArray[np.float64] | None]
+) -> NDArray[np.float64] | None:
+    """The boxes; if only some objects have one, the others have the tight one around their keypoints."""
+    if _is_absent(given):
         return None
+    if None in given:
+        tight = _tight_boxes([one for one in points if one is not None])
+        given = [tight[i] if box is None else box for i, box in enumerate(given)]
+    return np.array(given, np.float64)
 
 
-def _annotations(
-    found: list[_Prediction], places: list[str], size: tuple[int, int] | None, task: TaskType
-) -> Annotations:
-    """Columns of predictions. Without the image's size, masks are one row of all its pixels: run lengths stay as they
-    are."""
-    findings: list[Finding] = []
-    annotations = Annotations(
-        np.array([one.category_id for one in found], np.int64), size, findings=findings, locate=places.__getitem__
-    )
-    if not found:
-        return annotations
+def _read_schemas(folders: list[str]) -> tuple[list[_Task], list[Category]]:
+    """The tasks in these folders, and their categories, merged by name."""
+    categories: list[Category] = []
+    ids: dict[str, int] = {}
+    tasks: list[_Task] = []
+    for folder in folders:
+        path = Path(folder, SCHEMA)
+        try:
+            content = read_bytes_without_bom(path)
+        except ExportError as error:
+            raise ExportError(error.message, where=error.where, code="no-schema") from None
+        try:
+            schema = _SCHEMA.decode(content)
+            kind = TaskType(schema.task_type)
+        except _BROKEN as error:
+            raise json_fault(error, path, content) from None
+        except ValueError:
+            text = f"Lightly has no task type {schema.task_type!r}"
+            raise ExportError(text, where=str(path), code="no-schema") from None
+        if tasks and kind is not tasks[0].type:
+            raise UsageError(f"--source-task: {folder} holds {kind}, {tasks[0].folder} {tasks[0].type}")
+        of_task = {}
+        for one in sorted(schema.categories, key=lambda category: category.id):
+            new = one.name not in ids or len(folders) == 1
+            number = (one.id if len(folders) == 1 else len(ids)) if new else ids[one.name]
+            category = Category(number, one.name, tuple(one.keypoints), tuple(one.skeleton))
+            if new:
+                ids[one.name] = number
+                categories.append(category)
+            elif category not in categories:
+                raise UsageError(f"--source-task: the keypoints of {one.name!r} differ in {folder}")
+            of_task[one.id] = number
+        tasks.append(_Task(folder, kind, of_task))
+    return tasks, categories
 
-    def column(name: str) -> list[Any] | None:
-        """None if no prediction has it; what some lack is told."""
-        values = [getattr(one, name) for one in found]
-        return None if all(value is None for value in values) else values
 
-    scores, probabilities = column("score"), column("probabilities")
-    annotations.scores = None if scores is None else np.array([1.0 if s is None else s for s in scores])
-    bad = set()
-    if probabilities is not None:
-        counts = {len(one) for one in probabilities if one is not None}
-        if len(counts) == 1 and None not in probabilities:
-            annotations.probabilities = np.array(probabilities, np.float64)
-        else:
-            findings.append(Finding("error", "probabilities-count", places[0], "not one for each category"))
-    if (boxes := column("bbox")) is not None and None not in boxes:
-        annotations.boxes = np.array(boxes, np.float64)
-    elif boxes is not None:
-        bad |= {i for i, box in enumerate(boxes) if box is None}
-        annotations.boxes = np.array([box or (0, 0, 1, 1) for box in boxes], np.float64)
-    if task in (TaskType.INSTANCE_SEGMENTATION, TaskType.SEMANTIC_SEGMENTATION):
-        masks = []
-        for i, one in enumerate(found):
-            counts_of = one.segmentation or []
-            width, height = size or (sum(counts_of), 1)
-            try:
-                masks.append(RunLengthMask.from_counts(np.array(counts_of, np.int64), height, width))
-            except ValueError as error:
-                findings.append(Finding("error", "broken-segmentation", places[i], str(error)))
-                masks.append(RunLengthMask(np.array([width * height]), height, width))
-                bad.add(i)
-        annotations.masks = masks
-    if task is TaskType.KEYPOINT_DETECTION:
-        points = []
-        for i, one in enumerate(found):
-            numbers = one.keypoints or []
-            if not numbers or len(numbers) % 3:
-                text = f"{len(numbers)} numbers in keypoints; they come in threes of x, y, score"
-                findings.append(Finding("error", "broken-keypoints", places[i], text))
-                bad.add(i)
-            points.append(np.array(numbers if len(numbers) % 3 == 0 else [], np.float64).reshape(-1, 3))
-        annotations.keypoints = points
-    told = {finding.where for finding in findings}
-    text = "it has no bbox, the others have one"
-    findings += [Finding("error", "box-missing", places[i], text) for i in sorted(bad) if places[i] not in told]
-    return annotations.take([i for i in range(len(found)) if i not in bad]) if bad else annotations
+def _folders(adapter: Lightly) -> list[str]:
+    """The folders of the tasks to read."""
+    path = adapter.path
+    if (path / SCHEMA).is_file() and adapter.source_task is None:
+        return [str(path)]
+    predictions = next((p for p in (path / ".lightly/predictions", path / "predictions", path) if p.is_dir()), path)
+    if not predictions.is_dir() or not (predictions / TASKS).is_file():
+        text = "no .lightly/predictions with a tasks.json in it, and no schema.json of a task"
+        raise ExportError(text, where=str(path), code="not-lightly")
+    names = read_json(predictions / TASKS)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ExportError("not a list of task names", where=str(predictions / TASKS), code="not-lightly")
+    wanted = names if adapter.source_task is None else [name.strip() for name in adapter.source_task.split(",")]
+    if adapter.source_task is None and len(names) != 1:
+        raise UsageError(f"say with --source-task which to read: {', '.join(names) or 'there is none'}")
+    if unknown := [name for name in wanted if name not in names]:
+        raise UsageError(f"--source-task: there is no task {unknown[0]!r}; there are {', '.join(names)}")
+    return [f"{predictions}/{name}" for name in wanted]

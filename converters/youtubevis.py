@@ -1,8 +1,8 @@
 """YouTube-VIS: tracks with a box or mask for each frame of a video, in JSON; also OVIS and UVO.
 
-`videos` have `file_names`, one a frame; `annotations` have `bboxes` and `segmentations`, an entry a frame, null where
-the object is not seen. A results file is a bare list of annotations with scores; the videos and categories that it
-speaks of come from another file, given as --dataset.
+`videos` have `file_names`, one for each frame; `annotations` have `bboxes` and `segmentations`, an entry for each
+frame. Where the object is not seen, the entry is null or an empty list, and is not counted. A results file is a bare
+list of annotations with scores; the videos and categories that it refers to are in another file, given as --dataset.
 
 Definition: https://youtube-vos.org/dataset/vis/
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -21,18 +22,23 @@ import numpy as np
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from numpy.typing import NDArray
 
+from labelferry.columns import Batch
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.masks.coco import masks_of_image
+from labelferry.masks.coco import Segmented, masks_of_images
 from labelferry.model import Annotations, Category, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe, json_files, match_results
+from labelferry.plugin.export import Export, Request, in_batches
+from labelferry.plugin.probe import Match, Probe, json_files, match_results
 from labelferry.plugin.registry import register
-from labelferry.reading.text import decode_part, json_fault
-from labelferry.run_lengths import RunLengthMask
+from labelferry.reading.text import decode_part, json_fault, read_bytes_without_bom
 from labelferry.task_type import TaskType
 
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec's decoders raise."""
+
 _NONE = Raw(b"null")
+_NULL = re.compile(rb"null|\[\s*\]")
 _NUMBER = re.compile(r"(\d+)$")
 _Box = tuple[float, float, float, float]
 
@@ -80,10 +86,12 @@ class _Source(NamedTuple):
     Attributes:
         category_ids: (N,) of the tracks.
         ids: the annotations' ids.
-        boxes: (N, 4), NaN where there is none.
-        scores: (N,), None if the file has none.
-        segmentations: JSON list of them.
+        boxes: (N, 4), NaN where there is no box.
+        scores: (N,), None if no track has one.
+        segmentations: JSON list of those that masks are made of, null in place of the others; empty if no mask is to be
+            made.
         size: width and height of the video, if given.
+        found: entries that the file has for the frame, counted before anything is done with them.
     """
 
     category_ids: NDArray[np.int64]
@@ -92,14 +100,7 @@ class _Source(NamedTuple):
     scores: NDArray[np.float64] | None
     segmentations: bytes
     size: tuple[int, int] | None
-
-
-class _Export(NamedTuple):
-    videos: list[_Video]
-    categories: list[Category]
-    tracks: dict[int | str, list[_Track]]
-    has_masks: bool
-    findings: list[Finding]
+    found: int
 
 
 @register("youtubevis")
@@ -118,7 +119,6 @@ class YouTubeVis(Adapter):
     ) -> None:
         self.path = path
         self.dataset = dataset
-        self._export: _Export | None = None
 
     @classmethod
     def detect(cls, probe: Probe) -> Iterator[Match]:
@@ -128,30 +128,58 @@ class YouTubeVis(Adapter):
             if b'"videos"' in head and b'"file_names"' in head and b'"images"' not in head:
                 datasets.append(path)
                 tasks = cls.tasks if b'"segmentations"' in head else (TaskType.OBJECT_DETECTION,)
-                images = cls(path).count_images() if probe.is_small(path) else None
+                images = cls(path).open(Request()).count_images() if probe.is_small(path) else None
                 yield Match(path, "YouTube-VIS tracks", tasks, images)
         for path in json_files(probe):
             head = probe.head(path)
             if head.lstrip()[:1] == b"[" and b'"video_id"' in head and b'"segmentations"' in head:
                 yield match_results(path, "YouTube-VIS results", cls.tasks, datasets)
 
+    def open(self, request: Request) -> Export:
+        return _VisExport(self.path, self.dataset, request)
+
+
+class _VisExport(Export):
+    """Videos and their tracks. The entries of a frame travel to workers with its image."""
+
+    def __init__(self, path: Path, dataset: Path | None, request: Request) -> None:
+        self._path = str(path)
+        content, is_results = _parse(path)
+        if is_results and dataset is None:
+            text = "a results file, a bare list; name the file with the videos and categories with --dataset"
+            raise ExportError(text, where=str(path), code="results-without-dataset")
+        base = content if dataset is None else _parse(dataset)[0]
+        if base.videos is UNSET or base.categories is UNSET or content.annotations is UNSET:
+            text = "it needs 'videos', 'categories' and 'annotations'; is it a YouTube-VIS file?"
+            raise ExportError(text, where=str(path), code="not-youtubevis")
+        self._findings: list[Finding] = []
+        self._videos = _read_videos(base.videos, dataset or path, self._findings)
+        self._tracks = _read_tracks(content.annotations, self._videos, path, self._findings)
+        has_masks = any(
+            not _is_null(mask)
+            for tracks in self._tracks.values()
+            for track in tracks
+            for mask in track.segmentations or ()
+        )
+        super().__init__(
+            request,
+            YouTubeVis.tasks if has_masks else (TaskType.OBJECT_DETECTION,),
+            [Category(category.id, category.name) for category in base.categories],
+            [str(path)] if dataset is None else [str(path), str(dataset)],
+        )
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_export": None}
-
-    def get_tasks(self) -> tuple[TaskType, ...]:
-        return self.tasks if self._read().has_masks else (TaskType.OBJECT_DETECTION,)
-
-    def get_categories(self) -> list[Category]:
-        return self._read().categories
+        return {**self.__dict__, "_videos": {}, "_tracks": {}, "_findings": []}
 
     def count_images(self) -> int:
-        return sum(len(video.file_names) for video in self._read().videos)
+        return sum(len(video.file_names) for video in self._videos.values())
 
-    def get_images(self) -> Iterator[Image]:
-        export = self._read()
-        self.findings += export.findings
-        for video in export.videos:
-            tracks = export.tracks.get(video.id, [])
+    def images(self) -> Iterator[Image | Finding]:
+        yield from self._findings
+        boxes_suffice = self.source_task is TaskType.OBJECT_DETECTION
+        for video in self._videos.values():
+            tracks = self._tracks.get(video.id, [])
+            found = _objects_by_frame(tracks, len(video.file_names))
             size = (video.width, video.height) if video.width and video.height else None
             stems = [os.path.splitext(name)[0] for name in video.file_names]
             numbers = [_NUMBER.search(stem) for stem in stems]
@@ -160,104 +188,151 @@ class YouTubeVis(Adapter):
                 number = numbers[place]
                 frame = int(number[1]) if number and all(numbers) else place
                 named = video.name or os.path.dirname(name.replace("\\", "/")) or str(video.id)
-                yield Image(name, _source(tracks, place, size), VideoFrame(named, frame))
+                source = _source(tracks, place, size, found[place], boxes_suffice)
+                yield Image(name, source, VideoFrame(named, frame))
 
-    def get_labels(self, image: Image) -> Annotations:
+    def read(self, images: Sequence[Image], payload: Any) -> Iterator[Batch]:
+        return in_batches(images, self._labels_of(images))
+
+    def _labels_of(self, images: Sequence[Image]) -> Iterator[Annotations | Finding]:
+        drafts = [self._draft(image) for image in images]
+        sizes = [(0, 0) if isinstance(labels, Finding) or labels.size is None else labels.size for labels, _ in drafts]
+        drawn = masks_of_images(
+            [segmentations for _, segmentations in drafts],
+            sizes,
+            lambda image, place: self._where(images[image], place),
+        )
+        for (labels, segmentations), segmented in zip(drafts, drawn, strict=True):
+            if isinstance(labels, Annotations) and segmentations:
+                labels = self._with_masks(labels, segmented)
+            yield labels
+
+    def _draft(self, image: Image) -> tuple[Annotations | Finding, list[Any]]:
+        """The labels of an image without masks, and what these are made of; or why it cannot be read."""
         source: _Source = image.source
         size = source.size or image.size
         if size is None:
             text = "the file gives the video no width and height"
-            raise ExportError(text, where=str(self.path), code="image-size")
-        locate = partial(_locate, str(self.path), image.file_name, source.ids)
-        annotations = Annotations(source.category_ids, size, source.boxes, source.scores, locate=locate)
-        lacking: NDArray[np.bool_] = np.isnan(source.boxes[:, 0])
-        if not len(annotations) or (self.task is TaskType.OBJECT_DETECTION and not lacking.any()):
-            return annotations
-        segmentations = decode_part(_SEGMENTATIONS, source.segmentations, locate(0))
-        found = masks_of_image(segmentations, size, locate)
-        annotations.findings += found.findings
-        masks: list[RunLengthMask | None] = [None] * len(segmentations)
-        for i, mask in zip(found.rows.tolist(), found.masks, strict=True):
-            masks[i] = mask
-        for i in found.missing:
-            if lacking[i] or self.task is not TaskType.OBJECT_DETECTION:
-                text = "a box without a mask; left out (with --task object-detection it is kept)"
-                annotations.findings.append(Finding("repair", "segmentation-missing", locate(i), text))
-        tight = np.array([(np.nan,) * 4 if mask is None else mask.box for mask in masks], np.float64).reshape(-1, 4)
-        annotations.boxes = np.where(lacking[:, None], tight, source.boxes)
-        annotations.masks = masks if self.task is not TaskType.OBJECT_DETECTION else None  # type: ignore[assignment]
-        kept = [i for i, mask in enumerate(masks) if mask is not None or (annotations.masks is None and not lacking[i])]
-        return annotations.take(kept)
-
-    def _read(self) -> _Export:
-        if self._export is None:
-            content, is_results = _parse(self.path)
-            base = content
-            if self.dataset is not None:
-                base, _ = _parse(self.dataset)
-            elif is_results:
-                text = "a results file, a bare list; name the file with the videos and categories with --dataset"
-                raise ExportError(text, where=str(self.path), code="results-without-dataset")
-            if base.videos is UNSET or base.categories is UNSET or content.annotations is UNSET:
-                text = "it needs 'videos', 'categories' and 'annotations'; is it a YouTube-VIS file?"
-                raise ExportError(text, where=str(self.path), code="not-youtubevis")
-            findings: list[Finding] = []
-            videos: dict[int | str, _Video] = {}
-            for index, raw in enumerate(base.videos):
-                where = f"{self.dataset or self.path}, video {index}"
-                try:
-                    video = _VIDEO.decode(raw)
-                except msgspec.MsgspecError as error:
-                    findings.append(Finding("error", "broken-video", where, str(error)))
-                    continue
-                if videos.setdefault(video.id, video) is not video:
-                    text = f"two videos have the id {video.id}"
-                    findings.append(Finding("error", "video-id-twice", where, text))
-            tracks, has_masks = self._tracks(content.annotations, videos, findings)
-            categories = [Category(category.id, category.name) for category in base.categories]
-            self._export = _Export(list(videos.values()), categories, tracks, has_masks, findings)
-        return self._export
-
-    def _tracks(
-        self, annotations: list[Raw], videos: dict[int | str, _Video], findings: list[Finding]
-    ) -> tuple[dict[int | str, list[_Track]], bool]:
-        """Tracks by their video, each with an entry for every frame; and whether any has a mask."""
-        tracks: dict[int | str, list[_Track]] = {}
-        has_masks = False
-        for index, raw in enumerate(annotations):
-            where = f"{self.path}, annotation {index}"
+            return Finding.error("image-size", self._path, text, lost=source.found), []
+        segmentations = []
+        if source.segmentations:
             try:
-                track = _TRACK.decode(raw)
-            except msgspec.MsgspecError as error:
-                findings.append(Finding("error", "broken-annotation", where, str(error)))
-                continue
-            where += f" (id {track.id})" if track.id is not None else ""
-            video = videos.get(track.video_id)
-            if video is None:
-                text = f"video_id {track.video_id!r} is not the id of any video"
-                findings.append(Finding("error", "unknown-video", where, text))
-                continue
-            lengths = {len(column) for column in (track.bboxes, track.segmentations) if column is not None}
-            if lengths != {len(video.file_names)}:
-                have = " and ".join(map(str, sorted(lengths))) or "no"
-                text = f"{have} entries in bboxes and segmentations, the video has {len(video.file_names)} frames"
-                findings.append(Finding("error", "track-length", where, text))
-                continue
-            has_masks = has_masks or any(bytes(mask) not in (b"null", b"[]") for mask in track.segmentations or ())
-            tracks.setdefault(track.video_id, []).append(track)
-        return tracks, has_masks
+                segmentations = decode_part(_SEGMENTATIONS, source.segmentations, self._where(image, 0))
+            except ExportError as error:
+                return Finding.error(error.code, error.where, error.message, lost=source.found), []
+        labels = Annotations(source.category_ids, size, source.boxes, source.scores, found=source.found)
+        labels.locate = partial(self._where, image)
+        return labels, segmentations
+
+    def _with_masks(self, labels: Annotations, drawn: Segmented) -> Annotations:
+        """The labels with masks, or with the boxes around them where there are no others."""
+        assert labels.boxes is not None
+        assert labels.locate is not None
+        labels.findings += drawn.findings
+        has_box = ~np.isnan(labels.boxes[:, 0])
+        suffices = has_box & (self.source_task is TaskType.OBJECT_DETECTION)
+        rows, masks = drawn.rows, drawn.masks
+        for i in drawn.missing:
+            if not suffices[i]:
+                text = "an entry without a mask; left out"
+                if has_box[i]:
+                    text = "a box without a mask; left out (with --task object-detection it is kept)"
+                labels.findings.append(Finding.repair("segmentation-missing", labels.locate(i), text, lost=1))
+        if self.source_task is TaskType.OBJECT_DETECTION:
+            is_empty = masks.is_empty()
+            for i in rows[is_empty].tolist():
+                text = "the entry has no box, and its mask has no pixel; dropped"
+                labels.findings.append(Finding.repair("mask-empty", labels.locate(i), text, lost=1))
+            rows, masks = rows[~is_empty], masks.take(np.flatnonzero(~is_empty))
+        boxes, kept = labels.boxes.copy(), suffices
+        boxes[rows] = np.where(has_box[rows, None], boxes[rows], masks.boxes())
+        kept[rows] = True
+        labels.boxes = boxes
+        labels = labels.take(np.flatnonzero(kept).tolist())
+        labels.masks = None if self.source_task is TaskType.OBJECT_DETECTION else masks
+        return labels
+
+    def _where(self, image: Image, place: int) -> str:
+        return f"{self._path}, annotation id {image.source.ids[place]}, {image.file_name}"
 
 
-def _source(tracks: list[_Track], place: int, size: tuple[int, int] | None) -> _Source:
-    """What the tracks have at one frame."""
+def _read_videos(raws: list[Raw], path: Path, findings: list[Finding]) -> dict[int | str, _Video]:
+    """Videos by their id."""
+    videos: dict[int | str, _Video] = {}
+    for index, raw in enumerate(raws):
+        where = f"{path}, video {index}"
+        try:
+            video = _VIDEO.decode(raw)
+        except _UNDECODABLE as error:
+            findings.append(Finding.error("broken-video", where, str(error)))
+            continue
+        if videos.setdefault(video.id, video) is not video:
+            findings.append(Finding.error("video-id-twice", where, f"two videos have the id {video.id}"))
+    return videos
+
+
+def _read_tracks(
+    raws: list[Raw], videos: Mapping[int | str, _Video], path: Path, findings: list[Finding]
+) -> dict[int | str, list[_Track]]:
+    """Tracks by their video, each with an entry for every frame."""
+    tracks: dict[int | str, list[_Track]] = {}
+    for index, raw in enumerate(raws):
+        where = f"{path}, annotation {index}"
+        try:
+            track = _TRACK.decode(raw)
+        except _UNDECODABLE as error:
+            findings.append(Finding.error("broken-annotation", where, str(error), lost=_count_objects(raw)))
+            continue
+        where += f" (id {track.id})" if track.id is not None else ""
+        video = videos.get(track.video_id)
+        if video is None:
+            text = f"video_id {track.video_id!r} is not the id of any video"
+            findings.append(Finding.error("unknown-video", where, text, lost=_count_objects(raw)))
+            continue
+        lengths = {len(column) for column in (track.bboxes, track.segmentations) if column is not None}
+        if lengths != {len(video.file_names)}:
+            have = " and ".join(map(str, sorted(lengths))) or "no"
+            text = f"{have} entries in bboxes and segmentations, the video has {len(video.file_names)} frames"
+            findings.append(Finding.error("track-length", where, text, lost=_count_objects(raw)))
+            continue
+        tracks.setdefault(track.video_id, []).append(track)
+    return tracks
+
+
+def _is_null(mask: Raw) -> bool:
+    return _NULL.fullmatch(mask) is not None
+
+
+def _count_objects(annotation: Raw) -> int:
+    """Entries of an annotation that are not null, whatever else is wrong with it."""
+    try:
+        content = msgspec.json.decode(bytes(annotation).decode(errors="replace"))
+    except _UNDECODABLE:
+        return 0
+    columns = [content.get(name) for name in ("bboxes", "segmentations")] if isinstance(content, dict) else []
+    entries = zip_longest(*(column for column in columns if isinstance(column, list)))
+    return sum(any(entry not in (None, []) for entry in of_frame) for of_frame in entries)
+
+
+def _objects_by_frame(tracks: list[_Track], frames: int) -> list[int]:
+    """How many entries that are not null tracks have for each frame of a video."""
+    found = [0] * frames
+    for track in tracks:
+        for place, (box, mask) in enumerate(zip_longest(track.bboxes or (), track.segmentations or ())):
+            found[place] += box is not None or not (mask is None or _is_null(mask))
+    return found
+
+
+def _source(tracks: list[_Track], place: int, size: tuple[int, int] | None, found: int, boxes_suffice: bool) -> _Source:
+    """What the tracks have at one frame; where boxes suffice, without the masks of objects that have one."""
     seen, boxes, masks = [], [], []
     for track in tracks:
         box = track.bboxes[place] if track.bboxes else None
         mask = track.segmentations[place] if track.segmentations else _NONE
-        if box is not None or bytes(mask) not in (b"null", b"[]"):
+        if box is not None or not _is_null(mask):
             seen.append(track)
             boxes.append(box or (np.nan,) * 4)
-            masks.append(mask)
+            masks.append(_NONE if box is not None and boxes_suffice else mask)
     scores = None
     if any(track.score is not None for track in seen):
         scores = np.array([np.nan if track.score is None else track.score for track in seen])
@@ -266,23 +341,17 @@ def _source(tracks: list[_Track], place: int, size: tuple[int, int] | None) -> _
         tuple([track.id for track in seen]),
         np.array(boxes, np.float64).reshape(-1, 4),
         scores,
-        b"[" + b",".join(masks) + b"]",
+        b"" if all(mask is _NONE for mask in masks) and (boxes_suffice or not seen) else b"[" + b",".join(masks) + b"]",
         size,
+        found,
     )
 
 
 def _parse(path: Path) -> tuple[_Dataset, bool]:
     """A file, and whether it is a bare list of results."""
-    try:
-        content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    except OSError as error:
-        raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="file-missing") from None
+    content = read_bytes_without_bom(path)
     is_results = content[:64].lstrip()[:1] == b"["
     try:
         return (_Dataset(annotations=_LIST.decode(content)) if is_results else _DATASET.decode(content)), is_results
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _UNDECODABLE as error:
         raise json_fault(error, path, content) from None
-
-
-def _locate(path: str, image: str, ids: tuple[int | str | None, ...], index: int) -> str:
-    return f"{path}, annotation id {ids[index]}, {image}"

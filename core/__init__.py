@@ -1,64 +1,100 @@
-"""labelferry: labels and predictions from any computer-vision export into a Lightly datasource."""
+"""Labels and predictions from any computer-vision export into a Lightly datasource.
+
+    import labelferry
+
+    report = labelferry.convert("dataset/data.yaml", "datasource", format="yolo")
+
+Functions; help(labelferry.convert) describes one, and so on:
+
+    detect(path)                         which format an export has
+    convert(source, datasource, ...)     one export into one task
+    batch(plan, datasource, ...)         many exports into a task each
+    open_task(datasource, name, ...)     a task for the predictions of a model, image by image
+    encode(mask), decode(counts, shape)  a mask as Lightly's run lengths, and back
+    register(name)                       class decorator: an adapter as a format
+
+What they return and take:
+
+    Detection                            a format that an export may have
+    Report                               what a conversion did
+    Outcome                              the result of a job of a batch
+    TaskWriter, VideoWriter              what open_task gives, and its video()
+    TaskType                             Lightly's five task types
+
+For formats of your own:
+
+    Adapter                              base class: reads an export
+    Category, Image, VideoFrame          what an adapter lists
+    Annotations, Object, RunLengthMask   the labels of an image
+    Finding                              an error, a repair, a warning or a note about an export
+
+Exceptions:
+
+    LabelferryError                      base of all of them
+    UsageError                           the call is wrong
+    ExportError                          the export, or a prediction, cannot be read
+    ConversionError                      the export has errors: nothing was published; has the report
+
+The documentation is in docs/ of the repository; docs/python.md is about Python.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labelferry.errors import ExportError, LabelferryError, UsageError
-    from labelferry.findings import Finding
-    from labelferry.model import Annotations, Category, File, Image, Object, VideoFrame
-    from labelferry.plugin.adapter import Adapter
-    from labelferry.plugin.registry import register
-    from labelferry.predictions.task_writer import TaskWriter, VideoWriter, open_task
-    from labelferry.report import ConversionError, Report
-    from labelferry.run.convert import convert
-    from labelferry.run_lengths import RunLengthMask, decode, encode
-    from labelferry.task_type import TaskType
+    from labelferry.errors import ExportError as ExportError
+    from labelferry.errors import LabelferryError as LabelferryError
+    from labelferry.errors import UsageError as UsageError
+    from labelferry.findings import Finding as Finding
+    from labelferry.model import Annotations as Annotations
+    from labelferry.model import Category as Category
+    from labelferry.model import Image as Image
+    from labelferry.model import Object as Object
+    from labelferry.model import VideoFrame as VideoFrame
+    from labelferry.plugin.adapter import Adapter as Adapter
+    from labelferry.plugin.detect import Detection as Detection
+    from labelferry.plugin.detect import detect as detect
+    from labelferry.plugin.registry import register as register
+    from labelferry.predictions.task_writer import TaskWriter as TaskWriter
+    from labelferry.predictions.task_writer import VideoWriter as VideoWriter
+    from labelferry.predictions.task_writer import open_task as open_task
+    from labelferry.report import ConversionError as ConversionError
+    from labelferry.report import Report as Report
+    from labelferry.run.batch import Outcome as Outcome
+    from labelferry.run.batch import batch as batch
+    from labelferry.run.convert import convert as convert
+    from labelferry.run_lengths import RunLengthMask as RunLengthMask
+    from labelferry.run_lengths import decode as decode
+    from labelferry.run_lengths import encode as encode
+    from labelferry.task_type import TaskType as TaskType
 
-__all__ = [
-    "Adapter",
-    "Annotations",
-    "Category",
-    "ConversionError",
-    "ExportError",
-    "File",
-    "Finding",
-    "Image",
-    "LabelferryError",
-    "Object",
-    "Report",
-    "RunLengthMask",
-    "TaskType",
-    "TaskWriter",
-    "UsageError",
-    "VideoFrame",
-    "VideoWriter",
-    "convert",
-    "decode",
-    "encode",
-    "open_task",
-    "register",
-]
+    __version__: str
 
 _MODULES = {
     "errors": ("ExportError", "LabelferryError", "UsageError"),
-    "run_lengths": ("RunLengthMask", "decode", "encode"),
     "findings": ("Finding",),
-    "model": ("Annotations", "Category", "File", "Image", "Object", "VideoFrame"),
-    "task_type": ("TaskType",),
+    "run_lengths": ("RunLengthMask", "decode", "encode"),
+    "model": ("Annotations", "Category", "Image", "Object", "VideoFrame"),
     "plugin.adapter": ("Adapter",),
+    "plugin.detect": ("Detection", "detect"),
     "plugin.registry": ("register",),
     "predictions.task_writer": ("TaskWriter", "VideoWriter", "open_task"),
     "report": ("ConversionError", "Report"),
+    "run.batch": ("Outcome", "batch"),
     "run.convert": ("convert",),
+    "task_type": ("TaskType",),
 }
+
+# There is no `__all__`: with one, help(labelferry) shows every name at full length, 2,300 lines.
 
 
 def __getattr__(name: str) -> object:
     """Import what is asked for only then: `labelferry --help` needs no numpy."""
-    from importlib import import_module
+    from importlib import import_module, metadata
 
+    if name == "__version__":
+        return metadata.version("labelferry")
     for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(f"labelferry.{module}"), name)
@@ -66,4 +102,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return ["__version__", *sorted(name for names in _MODULES.values() for name in names)]

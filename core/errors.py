@@ -1,12 +1,14 @@
 """The errors that labelferry raises on purpose: everything else is a defect."""
 
+from collections.abc import Iterable
+
 
 class LabelferryError(Exception):
     """Base of all of labelferry's own errors."""
 
 
 class ExportError(LabelferryError):
-    """The export is at fault: what cannot be read, where it stands, and what to do.
+    """The export cannot be read: what is wrong, where, and what to do.
 
     Raised while the labels of one image are read, it is that image's error, and the run continues to find the others;
     raised elsewhere, it ends the run.
@@ -27,4 +29,12 @@ class ExportError(LabelferryError):
 
 
 class UsageError(LabelferryError):
-    """The command or the call is at fault: an unknown class, a task that the export does not hold."""
+    """The command or the call is wrong: an unknown class, a task type that the export does not hold."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: a question that suggests the most similar known one, if any is."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), 1, 0.4)
+    return f". Did you mean {near[0]!r}?" if near else ""

@@ -1,4 +1,4 @@
-"""The intermediate representation: what every adapter produces and the writer consumes, and nothing else."""
+"""What adapters produce: categories, images, and the labels of one image."""
 
 from __future__ import annotations
 
@@ -30,15 +30,6 @@ class Category(NamedTuple):
     skeleton: tuple[tuple[int, int], ...] = ()
 
 
-class File(str):
-    """The path of a file that `get_labels` reads, in `Image.source`: if it changes, an interrupted run reads it anew.
-
-    A plain str to everyone else: a `pathlib.Path` costs more to make than a small label file to read.
-    """
-
-    __slots__ = ()
-
-
 class VideoFrame(NamedTuple):
     """A frame of a video, as the export names it.
 
@@ -56,9 +47,7 @@ class Image(NamedTuple):
 
     Attributes:
         file_name: path relative to the input datasource's root, with forward slashes.
-        source: whatever the adapter's `get_labels` needs to read this image's labels without any other state:
-            the path of its label file, the bytes of its annotations. Paths stand in it, at the top or in a tuple, as
-            `File` (or `pathlib.Path`).
+        source: what the adapter needs to read this image's labels, beside `files`.
         frame: the frame that the image is, if the export says so.
         size: (width, height) in pixels of the video; None of an image.
         files: paths of every file that the image's labels are read from, and of the image itself where its size is
@@ -70,6 +59,22 @@ class Image(NamedTuple):
     frame: VideoFrame | None = None
     size: tuple[int, int] | None = None
     files: tuple[str, ...] = ()
+
+
+class Refused(NamedTuple):
+    """An image that gets no file, for a reason found when it was listed. Its labels are read to count what is lost.
+
+    Attributes:
+        image: as listed.
+        finding: why; its `lost` is set when the labels are read.
+    """
+
+    image: Image
+    finding: Finding
+
+
+Listed = Image | Refused | Finding
+"""What an export lists: an image, an image that gets no file, or something else that was met."""
 
 
 class Unlabelled(Enum):
@@ -97,7 +102,7 @@ class Annotations:
         masks: N masks, each as large as the image.
         keypoints: N arrays (K, 3) float64 of x, y in pixels and a score in [0, 1].
         findings: what the adapter met while it read this image.
-        locate: tells where object i stands in the export ("labels/a.txt:3"), for messages.
+        locate: gives the place of object i in the export ("labels/a.txt:3"), for messages.
         found: how many objects the export lists for this image (lines, elements, list entries), whatever became of
             them; None if nobody counted.
         interpolated: how many of the objects the export does not list, but reading adds between keyframes.
@@ -151,7 +156,7 @@ class Annotations:
             size: (width, height) of the image in pixels.
 
         Raises:
-            ValueError: some objects have a value that others lack.
+            ValueError: some objects have a value that others do not have.
         """
         rows = list(objects)
 

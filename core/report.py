@@ -1,4 +1,4 @@
-"""What a run says of itself: counts, findings with their first examples, and the result."""
+"""The report of a run: counts, findings with their first examples, and the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from labelferry.task_type import TaskType
 
 EXAMPLES = 100
-"""Findings of one code that a report shows; the count goes on."""
+"""Findings of one code that a report shows; all are counted."""
 
 
 class Collision(NamedTuple):
@@ -64,10 +64,10 @@ class Tally:
     files: list[tuple[str, int]] = field(default_factory=list)
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Count findings, and keep the first that have a text."""
+        """Count findings; those with a message become examples."""
         for finding in findings:
             count, examples = self.findings.get((finding.kind, finding.code), (0, []))
-            if len(examples) < EXAMPLES and finding.message:
+            if finding.message and len(examples) < EXAMPLES:
                 examples.append((finding.where, finding.message))
             self.findings[finding.kind, finding.code] = count + finding.count, examples
             self.lost += finding.lost
@@ -90,6 +90,11 @@ class Tally:
     def count(self, *kinds: Kind) -> int:
         """How many findings of these kinds there are."""
         return sum(count for (kind, _), (count, _) in self.findings.items() if kind in kinds)
+
+    def summaries(self, kind: Kind) -> list[FindingSummary]:
+        """The findings of one kind, by count in descending order, then by code."""
+        found = [FindingSummary(of, code, *value) for (of, code), value in self.findings.items() if of == kind]
+        return sorted(found, key=lambda summary: (-summary.count, summary.code))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the journal; `from_json` reads them."""
@@ -126,9 +131,9 @@ class FindingSummary:
 
     Attributes:
         kind: `error`, `repair`, `warning` or `note`.
-        code: what they are.
+        code: names what was found.
         count: how many objects, lines or images they concern.
-        examples: the first of them: where, and what was found.
+        examples: the first of them that have a message: place and message.
     """
 
     kind: Kind
@@ -141,27 +146,30 @@ class FindingSummary:
 class Report:
     """What a conversion did.
 
+    Lists of findings are sorted by count in descending order, then by code.
+
     Attributes:
         format: name of the input format.
         source: the export.
         datasource: folder that holds `.lightly`.
         task_name: the task's name.
         task_type: its type.
-        published: whether the task is in the datasource now; False if errors forbade it.
-        videos: whose frames the images are; 0 if they are images.
+        published: whether the task is in the datasource now; False if there are errors that prevent it.
+        videos: number of videos whose frames the images are; 0 if they are not frames.
         images: prediction files of this task.
         empty_images: those of them without objects.
-        resumed_images: those of them that an earlier, interrupted run had written.
+        resumed_images: those of them that an earlier, interrupted run has written.
         objects: objects in them, by class name, in the order of the schema.
         found_objects: objects that the export lists. found + interpolated = written + merged + lost.
         interpolated_objects: objects that reading adds between the keyframes of tracks.
         merged_objects: objects that became part of another one, as the masks of a class in semantic segmentation.
         lost_objects: objects that are missing from the result; each is counted by a finding.
-        errors: what could not be read; with `on_error="skip"` it is missing from the task.
+        errors: what could not be read; with `on_error="skip"` it is missing from the task. With `strict`, followed by
+            the repairs, and these by the warnings.
         repairs: what was changed to meet Lightly's rules.
         warnings: what was written as it stands, but is probably not what was meant.
         notes: what was left out on request, or not read.
-        seconds: how long it took.
+        seconds: duration of the run.
     """
 
     format: str
@@ -195,9 +203,13 @@ class ConversionError(LabelferryError):
 
     def __init__(self, report: Report) -> None:
         count = sum(finding.count for finding in report.errors)
-        first = report.errors[0].examples[0]
-        super().__init__(f"{count} error(s), nothing was published; the first: {first[0]}: {first[1]}")
+        examples = [": ".join(filter(None, example)) for finding in report.errors for example in finding.examples]
+        first = f"; the first: {examples[0]}" if examples else ""
+        super().__init__(f"{count} error(s), nothing was published{first}")
         self.report = report
+
+    def __reduce__(self) -> tuple[type[ConversionError], tuple[Report]]:  # for process pools
+        return ConversionError, (self.report,)
 
 
 def make_report(
@@ -216,16 +228,9 @@ def make_report(
     seconds: float,
 ) -> Report:
     """The report of a run with this tally; `strict` counts repairs and warnings as errors."""
-
-    def summaries(*kinds: Kind) -> list[FindingSummary]:
-        """The most frequent first."""
-        found = [
-            FindingSummary(kind, code, count, examples)
-            for (kind, code), (count, examples) in tally.findings.items()
-            if kind in kinds
-        ]
-        return sorted(found, key=lambda one: (kinds.index(one.kind), -one.count, one.code))
-
+    errors, repairs, warnings = (tally.summaries(kind) for kind in ("error", "repair", "warning"))
+    if strict:
+        errors, repairs, warnings = errors + repairs + warnings, [], []
     return Report(
         format=format,
         source=source,
@@ -242,9 +247,9 @@ def make_report(
         interpolated_objects=tally.interpolated,
         merged_objects=tally.merged,
         lost_objects=tally.lost,
-        errors=summaries("error", "repair", "warning") if strict else summaries("error"),
-        repairs=[] if strict else summaries("repair"),
-        warnings=[] if strict else summaries("warning"),
-        notes=summaries("note"),
+        errors=errors,
+        repairs=repairs,
+        warnings=warnings,
+        notes=tally.summaries("note"),
         seconds=round(seconds, 3),
     )

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 import labelferry
+from tests.exports import check_accounting
 from tests.lightly_models import read_valid_task
 
 settings.register_profile("labelferry", deadline=None)  # how long an example takes is the machine's affair
@@ -59,6 +60,7 @@ def convert(tmp_path: Path) -> Convert:
         assert schema["task_type"] == report.task_type
         assert len(predictions) == report.images
         assert sum(map(len, predictions.values())) == sum(report.objects.values())
+        check_accounting(report)
         run.report, run.schema = report, schema  # type: ignore[attr-defined]
         return predictions
 
@@ -79,6 +81,7 @@ def fails(tmp_path: Path) -> Callable[..., dict[str, list[tuple[str, str]]]]:
         except labelferry.ConversionError as error:
             found = {finding.code: finding.examples for finding in error.report.errors}
             json.dumps(error.report.to_dict())
+            check_accounting(error.report)
         except labelferry.ExportError as error:
             found = {error.code: [(error.where, error.message)]}
         else:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import labelferry
-from labelferry.batch import Batch
+from labelferry.columns import Batch
 from labelferry.findings import Finding
 from labelferry.lightly.categories import plan_categories
 from labelferry.lightly.conform import Target

@@ -1,7 +1,9 @@
-"""Small videos for tests, encoded and remuxed with PyAV."""
+"""Small videos for tests: encoded, remuxed, edited and counted."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -12,6 +14,10 @@ import av
 import numpy as np
 import pytest
 from av.error import FFmpegError
+
+from labelferry.errors import ExportError
+from labelferry.video import frame_count
+from labelferry.video.frame_count import count_frames
 
 SIZE = 64
 FRAMES = 30
@@ -34,8 +40,26 @@ def decode(path: Path) -> int:
     return frames
 
 
+def counted(path: Path) -> int:
+    """The frames that `count_frames` gives; 0 if it refuses the file."""
+    try:
+        return count_frames(path).frames
+    except ExportError:
+        return 0
+
+
+def is_by_packets(path: Path) -> bool:
+    """Whether the packets prove the number of frames, without decoding."""
+    with av.open(str(path)) as container:
+        try:
+            frame_count._count_packets(container)
+        except (frame_count.Unproven, ExportError):
+            return False
+    return True
+
+
 def picture(index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A moving pattern with some noise, so that encoders find a use for every kind of frame."""
+    """A moving pattern with some noise, so that encoders use every kind of frame."""
     y, x = np.mgrid[:SIZE, :SIZE]
     red = (x * 3 + index * 5) % 256
     green = ((x + index) ** 2 + y**2) // 32 % 256
@@ -55,8 +79,9 @@ def write_video(
     pixels: str = "yuv420p",
     rate: int = 25,
     streams: int = 1,
+    size: tuple[int, int] = (SIZE, SIZE),
 ) -> Path:
-    """A video of 64 x 64 pixels; skips the test where PyAV has no such encoder.
+    """Encodes a video with PyAV; skips the test if it has no such encoder.
 
     Args:
         path: where to.
@@ -69,6 +94,7 @@ def write_video(
         pixels: the pixel format.
         rate: frames a second.
         streams: how many video streams, all alike.
+        size: width and height in pixels, at most 64 each.
     """
     try:
         av.Codec(codec, "w")
@@ -79,13 +105,13 @@ def write_video(
     with av.open(str(path), "w", format=format, options=mux or {}) as container:
         made: list[Any] = [container.add_stream(codec, rate=rate) for _ in range(streams)]
         for stream in made:
-            stream.width = stream.height = SIZE
+            stream.width, stream.height = size
             stream.pix_fmt = pixels
             stream.options = {"threads": "1", **(options or {})}
             if times is not None:
                 stream.codec_context.time_base = Fraction(1, 1000)
         for index in range(frames):
-            frame = av.VideoFrame.from_ndarray(picture(index), "rgb24")
+            frame = av.VideoFrame.from_ndarray(picture(index)[: size[1], : size[0]].copy(), "rgb24")
             frame.pts = index if times is None else times[index]
             frame.time_base = Fraction(1, rate) if times is None else Fraction(1, 1000)
             for stream in made:
@@ -93,6 +119,30 @@ def write_video(
         for stream in made:
             container.mux(stream.encode())
     return path
+
+
+def write_by_command(path: Path, codec: str, options: Mapping[str, str], *, pixels: str = "yuv420p") -> Path:
+    """Encodes a video with an encoder of the `ffmpeg` command, where PyAV has none; skips the test if it is missing."""
+    command = ["ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{SIZE}x{SIZE}", "-i", "-"]
+    more = [text for name, value in options.items() for text in (f"-{name}", value)]
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("no ffmpeg")
+    frames = b"".join(picture(index).tobytes() for index in range(FRAMES))
+    done = subprocess.run(
+        [*command, "-c:v", codec, "-pix_fmt", pixels, *more, str(path)], input=frames, capture_output=True, check=False
+    )
+    if b"Unknown encoder" in done.stderr:
+        pytest.skip(f"ffmpeg has no encoder {codec}")
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def new_packet(packet: Any, content: bytes) -> Any:
+    """A packet with other content, at the same time."""
+    made = av.Packet(content)
+    made.pts, made.dts, made.time_base = packet.pts, packet.dts, packet.time_base
+    made.duration, made.is_keyframe = packet.duration, packet.is_keyframe
+    return made
 
 
 def copy_packets(

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from labelferry.batch import UNKNOWN, Batch
+from labelferry.columns import UNKNOWN, Batch
 from labelferry.converters.voc.layout import find_classes, find_folders, stems_of_split, tasks_of
 from labelferry.converters.voc.masks import read_masks
 from labelferry.converters.voc.xml import (
@@ -31,11 +31,11 @@ from labelferry.errors import ExportError
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Category, Image
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.export import Export, Request, choose_task
+from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS, find_files, image_size
-from labelferry.reading.text import read_bytes
+from labelferry.reading.text import read_label_file
 from labelferry.task_type import TaskType
 
 SMALL = 1 << 16
@@ -193,7 +193,7 @@ class _VocExport(Export):
         """An image without a file, under the name that its XML gives. That may hold a path of another machine, or have
         no extension."""
         try:
-            content = read_bytes(path)
+            content = read_label_file(path)
         except ExportError as error:
             yield Finding.error(error.code, error.where, error.message)
             return
@@ -272,4 +272,4 @@ class _VocExport(Export):
 
 
 def _content(source: _Source) -> bytes:
-    return read_bytes(source.label or "") if source.content is None else source.content
+    return read_label_file(source.label or "") if source.content is None else source.content

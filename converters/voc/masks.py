@@ -60,7 +60,7 @@ def read_masks(path: str, objects: str | None, image: str | None, count: int, co
     """
     classes, are_colours = read_label_map(path)
     ids = _ids_by_value(path, are_colours, count, colours)
-    segments, findings = segments_of(classes, ids.__getitem__, path, are_colours)
+    segments, findings, _ = segments_of(classes, ids.__getitem__, path, are_colours)
     if objects is None:
         found = sum(1 for value in _values(classes) if ids.get(value, 0) is not None)
     else:
@@ -70,7 +70,7 @@ def read_masks(path: str, objects: str | None, image: str | None, count: int, co
         known = {value: category_id for value, category_id in ids.items() if category_id is not None}
         findings = [replace(finding, lost=0) for finding in findings]  # its objects are on no class, as others may be
         try:
-            segments, more = instance_segments(instances, classes, no_object, known, objects, path)
+            segments, more, _ = instance_segments(instances, classes, no_object, known, objects, path)
         except ExportError as error:
             error.lost = found
             raise

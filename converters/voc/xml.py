@@ -17,7 +17,7 @@ import numpy as np
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.reading.text import read_bytes
+from labelferry.reading.text import read_label_file
 from labelferry.run_lengths import Bools, Floats, Int64, offsets_of
 
 FLAGS = ("difficult", "truncated")
@@ -284,7 +284,7 @@ def object_lines(content: bytes) -> list[int]:
 def count_objects(path: str) -> int:
     """Objects in a file; 0 if it cannot be read."""
     try:
-        return sum(1 for _ in _parse(read_bytes(path), path).iter("object"))
+        return sum(1 for _ in _parse(read_label_file(path), path).iter("object"))
     except ExportError:
         return 0
 
@@ -303,7 +303,7 @@ def file_name(content: bytes, path: str) -> str:
 def class_names(path: str) -> set[str]:
     """The classes of a file's objects; none of a file that cannot be read, which is reported when its labels are."""
     try:
-        content = read_bytes(path)
+        content = read_label_file(path)
         file = _split(content)
         if file is not None:
             return {name.decode().replace("\r\n", "\n").replace("\r", "\n").strip() for name in file.classes} - {""}

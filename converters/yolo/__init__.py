@@ -25,7 +25,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from labelferry.batch import UNKNOWN, Batch
+from labelferry.columns import UNKNOWN, Batch
 from labelferry.converters.yolo.layout import (
     LabelledImage,
     find_entry,
@@ -37,17 +37,17 @@ from labelferry.converters.yolo.layout import (
     read_layout,
     relative_name,
 )
-from labelferry.converters.yolo.lines import count_lines, parse_boxes, parse_lines, read_label
+from labelferry.converters.yolo.lines import count_lines, parse_boxes, parse_lines
 from labelferry.converters.yolo.shapes import boxes_of, in_pixels, polygons_of, poses_of
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Image, VideoFrame
 from labelferry.plugin.adapter import Adapter
-from labelferry.plugin.detect import Match, Probe
 from labelferry.plugin.export import Export, Request
+from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
 from labelferry.reading.images import IMAGE_EXTENSIONS, image_size
-from labelferry.reading.text import read_text
+from labelferry.reading.text import read_label_file, read_text
 from labelferry.task_type import TaskType
 
 SAMPLE = 200
@@ -192,7 +192,7 @@ class _YoloExport(Export):
 
     def labels(self, image: Image) -> Annotations:
         path: str | None = image.source
-        content = b"" if path is None else read_label(path)
+        content = b"" if path is None else read_label_file(path)
         found = count_lines(content)
         try:
             size = image.size or image_size(image.files[0])
@@ -215,7 +215,7 @@ class _YoloExport(Export):
             content, size = b"", UNKNOWN
             try:
                 if image.source is not None:
-                    content = read_label(image.source)
+                    content = read_label_file(image.source)
                 size = image.size or image_size(image.files[0])
                 is_read = len(content) <= SMALL
             except ExportError:
@@ -279,7 +279,7 @@ def _contents(labels: Iterable[str]) -> Iterator[bytes]:
     """Label files, as far as they can be read; for the others there is an error when the labels are read."""
     for label in labels:
         with suppress(ExportError):
-            yield read_label(label)
+            yield read_label_file(label)
 
 
 def _holds_polygons(content: bytes, track_ids: bool) -> bool:

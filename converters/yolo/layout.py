@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labelferry.converters.yolo.lines import count_lines, read_label
+from labelferry.converters.yolo.lines import count_lines
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
 from labelferry.model import Category
 from labelferry.reading.images import IMAGE_EXTENSIONS, find_files
-from labelferry.reading.text import read_names, read_text, read_yaml
+from labelferry.reading.text import read_label_file, read_names, read_text, read_yaml
 
 SPLITS = ("train", "val", "valid", "test")
 
@@ -190,7 +190,7 @@ def list_labels(layout: Layout, labels: Path | None) -> Iterator[tuple[str, str]
 def _count_objects(path: str) -> int:
     """Objects in a label file; 0 if it cannot be read."""
     try:
-        return count_lines(read_label(path))
+        return count_lines(read_label_file(path))
     except ExportError:
         return 0
 

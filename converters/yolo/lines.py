@@ -15,7 +15,6 @@ import msgspec
 import numpy as np
 
 from labelferry.findings import Finding
-from labelferry.reading.text import read_bytes
 from labelferry.run_lengths import Bools, Floats, Int64, offsets_of
 
 FAR_OUTSIDE = 2.0
@@ -72,15 +71,6 @@ class BoxLines(NamedTuple):
     scores: Floats
 
 
-def read_label(path: str) -> bytes:
-    """A label file without its BOM.
-
-    Raises:
-        ExportError: it cannot be read.
-    """
-    return read_bytes(path).removeprefix(b"\xef\xbb\xbf")
-
-
 def count_lines(content: bytes) -> int:
     """Lines with something in them, each of which stands for an object."""
     lines = content.splitlines()
@@ -91,7 +81,7 @@ def parse_lines(content: bytes, path: str, track_ids: bool) -> Lines:
     """The numbers of every line of a label file.
 
     Args:
-        content: as `read_label` gives it.
+        content: as `read_label_file` gives it.
         path: for messages.
         track_ids: whether lines end with a track id, which is left out.
     """
@@ -134,7 +124,7 @@ def parse_boxes(contents: Sequence[bytes]) -> BoxLines:
     All numbers of all files are decoded as one JSON array, whose commas are the spaces, tabs and ends of lines.
 
     Args:
-        contents: as `read_label` gives them.
+        contents: as `read_label_file` gives them.
     """
     texts = [content + b"\n" if content and content[-1] != _NEWLINE else content for content in contents]
     is_plain = np.ones(len(texts), np.bool_)

@@ -7,11 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from labelferry.errors import ExportError, UsageError
 from labelferry.model import Category
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CategoryPlan:
     """How the source's categories become those of the schema.
 
@@ -21,12 +24,16 @@ class CategoryPlan:
         dropped: source ids that the user left out, with their names.
         columns: for every source category, in order, the place of its schema category, -1 if it is left out: this
             is how columns of probabilities are merged.
+        source_ids: (K,) int64, the source ids that are kept, ascending.
+        schema_ids: (K,) int64, the schema's id of each of these.
     """
 
     categories: tuple[Category, ...]
     ids: dict[int, int]
     dropped: dict[int, str]
     columns: tuple[int, ...]
+    source_ids: NDArray[np.int64]
+    schema_ids: NDArray[np.int64]
 
 
 _NAME = r'\s*(?:"([^"]+)"|([^,="]+?))\s*'
@@ -98,7 +105,15 @@ def plan_categories(
             )
         ids[category.id] = target.id
         columns[category.id] = place[key]
-    return CategoryPlan(tuple(kept), ids, dropped, tuple(columns[category.id] for category in categories))
+    known = sorted(ids)
+    return CategoryPlan(
+        tuple(kept),
+        ids,
+        dropped,
+        tuple(columns[category.id] for category in categories),
+        np.array(known, np.int64),
+        np.array([ids[i] for i in known], np.int64),
+    )
 
 
 def _check(categories: Sequence[Category], keep_ids: bool) -> None:

@@ -8,12 +8,11 @@ changes another one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 
-from labelferry.batch import UNKNOWN, Batch, Keypoints
+from labelferry.columns import UNKNOWN, Batch, Keypoints
 from labelferry.findings import Finding, Kind
 from labelferry.lightly.categories import CategoryPlan
 from labelferry.report import EXAMPLES
@@ -29,6 +28,8 @@ SUM_TOLERANCE = 1e-6
 
 ROUNDING = 1e-2
 """How far the sum of probabilities may be from 1 to be rounding and not an error."""
+
+_MOST = np.finfo(np.float64).max
 
 _WITH_MASKS = (TaskType.INSTANCE_SEGMENTATION, TaskType.SEMANTIC_SEGMENTATION)
 
@@ -106,11 +107,9 @@ class _Work:
     """The batch in its present state, and the findings so far. Objects leave it through `drop` and `refuse` only."""
 
     def __init__(self, batch: Batch) -> None:
-        self.batch = copy(batch)
+        self.batch = batch.copy()
         self.findings: list[Finding] = []
-        self.reported = np.zeros(len(batch.names), np.bool_)  # (B,) there is a finding about the image
-        self.reported[[finding.image for finding in batch.findings if finding.image >= 0]] = True
-        self._firsts = batch.bounds  # objects are numbered as read
+        self._read = batch
         self._owners: Int64 | None = None
 
     @property
@@ -120,13 +119,18 @@ class _Work:
             self._owners = self.batch.owners
         return self._owners
 
+    def reported(self) -> Bools:
+        """(B,) whether there is a finding about an image."""
+        reported = np.zeros(len(self.batch.names), np.bool_)
+        reported[[finding.image for finding in (*self._read.findings, *self.findings) if finding.image >= 0]] = True
+        return reported
+
     def report(self, kind: Kind, code: str, which: Bools, message: Message, lost: bool = False) -> None:
         """One finding for each image with such objects, citing its first; at most EXAMPLES have a text."""
         objects = np.flatnonzero(which)
         if not len(objects):
             return
         images = self.owners[objects]
-        self.reported[images] = True
         firsts = np.flatnonzero(np.concatenate(([True], images[1:] != images[:-1])))
         counts = np.diff(np.append(firsts, len(objects))).tolist()
         for n, (first, image, count) in enumerate(
@@ -173,13 +177,13 @@ class _Work:
         if batch.locate is not None:
             return batch.locate(row)
         b = int(self.owners[i])
-        return f"{batch.names[b]}, object {row - int(self._firsts[b]) + 1}"
+        return f"{batch.names[b]}, object {row - int(self._read.bounds[b]) + 1}"
 
 
 def _categories(work: _Work, plan: CategoryPlan) -> None:
     """The schema's ids; objects of classes that are left out or unknown are dropped."""
     ids = work.batch.category_ids
-    known = np.array(sorted(plan.ids), np.int64)
+    known = plan.source_ids
     place = np.minimum(known.searchsorted(ids), max(len(known) - 1, 0))
     missing = known[place] != ids if len(known) else np.ones(len(ids), np.bool_)
     if missing.any():
@@ -192,12 +196,13 @@ def _categories(work: _Work, plan: CategoryPlan) -> None:
             ("error", "unknown-category", missing, lambda i: unknown.format(ids[i], shown)),
         )
         place = place[~missing]
-    new = np.array([plan.ids[i] for i in known.tolist()], np.int64)
-    work.batch.category_ids = new[place] if len(new) else place
+    work.batch.category_ids = plan.schema_ids[place] if len(known) else place
 
 
 def _sizes(work: _Work, has_sizes: bool) -> None:
     sizes = work.batch.sizes
+    if (sizes > 0).all():
+        return
     unknown = (sizes == UNKNOWN).all(axis=1)
     if has_sizes:
         text = "the image's width and height are not known: the export does not give them"
@@ -224,8 +229,14 @@ def _masks(work: _Work) -> None:
             (masks.sizes != sizes).any(axis=1),
             lambda i: text.format(*masks.sizes[i].tolist(), *sizes[i].tolist()),
         ),
-        ("repair", "mask-empty", masks.is_empty(), "the mask has no pixel; dropped"),
     )
+    _drop_empty_masks(work)
+
+
+def _drop_empty_masks(work: _Work) -> None:
+    masks = work.batch.masks
+    assert masks is not None
+    work.drop(("repair", "mask-empty", masks.is_empty(), "the mask has no pixel; dropped"))
 
 
 def _keypoints(work: _Work, plan: CategoryPlan) -> None:
@@ -322,7 +333,7 @@ def _one_class(work: _Work, plan: CategoryPlan) -> None:
     """Refuse images without a class, in silence where a finding says why already; a label's probability is 1."""
     none = (work.batch.counts == 0) & ~work.batch.refused
     if none.any():
-        work.refuse(none & ~work.reported, "class-missing", "the image has no class")
+        work.refuse(none & ~work.reported(), "class-missing", "the image has no class")
         work.batch.refused = work.batch.refused | none
     if work.batch.probabilities is None:
         ids = [category.id for category in plan.categories]
@@ -343,7 +354,8 @@ def _unite(work: _Work) -> None:
     first = np.ones(len(order), np.bool_)
     first[1:] = (ids[1:] != ids[:-1]) | (owners[1:] != owners[:-1])
     firsts = np.flatnonzero(first)
-    masks = masks.take(order)
+    if (order[1:] < order[:-1]).any():
+        masks = masks.take(order)
     batch.masks = masks if first.all() else masks.unions(np.cumsum(first) - 1)
     batch.merged = len(order) - len(firsts)
     batch.category_ids, batch.rows = ids[firsts], batch.rows[order][firsts]
@@ -363,23 +375,24 @@ def _boxes(work: _Work, needed: bool) -> None:
         if not needed or not len(batch):
             return
         if batch.masks is not None:
+            _drop_empty_masks(work)
+            batch = work.batch
+            assert batch.masks is not None
             batch.boxes = batch.masks.boxes()
         elif batch.keypoints is not None:
             batch.boxes = batch.keypoints.boxes()
         else:
             work.refuse(batch.counts > 0, "no-boxes", "the adapter gives neither boxes nor masks nor keypoints")
             return
-    boxes, owners = batch.boxes, work.owners
-    sizes = batch.sizes.astype(np.float64)
-    sizes[(batch.sizes == UNKNOWN).all(axis=1)] = np.inf
-    width, height = sizes[owners].T
-    x, y, w, h = boxes.T
+    boxes = batch.boxes
+    unknown = (batch.sizes == UNKNOWN).all(axis=1)
+    limits = (np.where(unknown[:, None], _MOST, batch.sizes) + EDGE_TOLERANCE)[work.owners]
     with np.errstate(invalid="ignore", over="ignore"):
-        right, bottom = x + w, y + h
-        sound = (x >= 0) & (y >= 0) & (w >= 1) & (h >= 1) & (right < np.inf) & (bottom < np.inf)
-        sound &= (right <= width + EDGE_TOLERANCE) & (bottom <= height + EDGE_TOLERANCE)
+        corners, extents = boxes[:, :2], boxes[:, 2:]
+        sound = (corners >= 0) & (extents >= 1) & (corners + extents <= limits)
     if not sound.all():
-        _repair_boxes(work, boxes, np.flatnonzero(~sound), sizes)
+        sizes = np.where(unknown[:, None], np.inf, batch.sizes)
+        _repair_boxes(work, boxes, np.flatnonzero(~sound.all(axis=1)), sizes)
 
 
 def _repair_boxes(work: _Work, boxes: Floats, at: Int64, sizes: Floats) -> None:

@@ -13,10 +13,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from labelferry.batch import Batch, Keypoints
+from labelferry.columns import Batch, Keypoints
 from labelferry.model import Category
 from labelferry.run_lengths import Floats, Int64
 from labelferry.task_type import TaskType
+
+_LONG = 32
+"""Numbers in a row, on average, from which rows are written one by one."""
 
 
 def encode_schema(task: TaskType, categories: Sequence[Category]) -> bytes:
@@ -91,7 +94,12 @@ def _triples(keypoints: Keypoints) -> list[bytes]:
 
 
 def _ragged(values: Int64, offsets: Int64) -> list[bytes]:
-    """The numbers of each row of a ragged column of whole numbers >= 0: one text, cut by the numbers of digits."""
+    """The numbers of each row of a ragged column of whole numbers >= 0.
+
+    Short rows are cut from one text by their numbers of digits; long ones are faster row by row.
+    """
+    if len(values) > _LONG * (len(offsets) - 1):
+        return [_dump(values[low:high])[1:-1] for low, high in pairwise(offsets.tolist())]
     text = _dump(values)[1:-1]
     widths, power = np.full(len(values), 2), 10  # with the comma
     highest = int(values.max(initial=0))

@@ -18,7 +18,7 @@ def check_task_name(name: str) -> None:
     """Lightly's pattern for task names, which are folders below `.lightly/predictions`.
 
     Raises:
-        UsageError: the name is none.
+        UsageError: the name does not match.
     """
     if not TASK_NAME.fullmatch(name):
         raise UsageError(f"the task name {name!r} may hold only letters of a-z, digits and _+=,.@:/-")

@@ -1,4 +1,4 @@
-"""Where files go: a local folder, by plain system calls."""
+"""The system calls that write files into a local folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def local_folder(path: str | Path) -> Path:
     """A datasource's folder.
 
     Raises:
-        UsageError: it is a URL, or a file.
+        UsageError: the path is a URL, or a file.
     """
     if "://" in str(path):
         raise UsageError(f"{path}: only local folders can be written so far; convert to one and copy it")
@@ -57,7 +57,7 @@ def write_new(path: str, data: bytes) -> None:
 
 
 def replace_file(path: Path, data: bytes, temporary: Path) -> None:
-    """Write a whole file, first as `temporary`, so that at any moment either the old or the new one stands there."""
+    """Write a whole file as `temporary`, sync it, and rename it: the path always holds the old or the new content."""
     with open(temporary, "wb") as file:
         file.write(data)
         file.flush()
@@ -66,7 +66,7 @@ def replace_file(path: Path, data: bytes, temporary: Path) -> None:
 
 
 def exchange_folders(one: Path, other: Path) -> None:
-    """Let two folders change places, on Linux and macOS in one step that cannot be seen half done."""
+    """Exchange two folders; on Linux and macOS in one step."""
     names = os.fsencode(one), os.fsencode(other)
     try:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -85,12 +85,12 @@ def exchange_folders(one: Path, other: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder and all that is in it; none is fine."""
+    """Remove a folder with its content, if it exists."""
     shutil.rmtree(path, ignore_errors=True)
 
 
 def try_lock(file: int) -> bool:
-    """Lock an open file until it is closed or its process ends; False if another process holds the lock."""
+    """Lock an open file until it is closed or its process ends. Returns False if another process holds the lock."""
     if fcntl is not None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,7 +101,7 @@ def try_lock(file: int) -> bool:
 
 @contextmanager
 def locked_folder(path: Path) -> Iterator[None]:
-    """Hold a lock on a folder; waits for another process that holds it."""
+    """Hold the lock on a folder; waits while another process holds it."""
     if fcntl is None:
         yield
         return

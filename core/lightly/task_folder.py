@@ -1,11 +1,11 @@
-"""One task on its way into a datasource: staging, journal, commit. Nothing half-done is visible at any moment.
+"""A task from the first staged file to its publication: staging, journal, commit. Nothing half-done is ever visible.
 
     .lightly/predictions/.TASK.FINGERPRINT.partial/journal      a line for each finished chunk
     .lightly/predictions/.TASK.FINGERPRINT.partial/task/...     the future task folder
 
-The commit moves `task` to its place in one step (an exchange, where it replaces a task) and then names it in
-`tasks.json`. A run that is killed before leaves the old state; the next one with the same fingerprint goes on with
-what the journal holds. The journal's lock, which ends with its process, tells a killed run from a running one.
+The commit moves `task` into place in one step (an exchange, where it replaces a task) and then names it in
+`tasks.json`. A run that is killed before leaves the old state; the next one with the same fingerprint continues from
+the journal. The journal is locked while its process lives, which distinguishes a killed run from a running one.
 """
 
 from __future__ import annotations
@@ -23,32 +23,33 @@ import orjson
 from labelferry.errors import LabelferryError, UsageError
 from labelferry.lightly import storage
 from labelferry.lightly.names import SCHEMA, TASKS, check_task_name
+from labelferry.reading.text import read_bytes_without_bom
 
 _COMMIT = b'{"commit":true}\n'
 
 
 def origin_path(datasource: Path, name: str) -> Path:
-    """What is known of how a task was made, beside the predictions, where Lightly does not look: `batch` keeps it, and
-    whatever else writes the task removes it."""
+    """The file that records how a task was made, outside of the folder that Lightly reads. `batch` writes it; any other
+    conversion of the task removes it."""
     return datasource / ".lightly" / "labelferry" / f"{name}.json"
 
 
 class TaskFolder:
-    """Stages one task and commits it; a context manager that leaves the staged files if it ends by an exception.
+    """Stages one task and commits it; a context manager that keeps the staged files if it ends with an exception.
 
     Args:
         datasource: the folder that holds, or is to hold, `.lightly`.
         name: the task's name.
-        fingerprint: same for two runs exactly if the second may go on where the first was killed.
+        fingerprint: equal for two runs exactly if the second may continue where the first was killed.
         overwrite: replace a task of this name.
 
     Raises:
-        UsageError: the task exists and is not to be overwritten, or its name cannot be.
+        UsageError: the task exists and must not be overwritten, or its name is not valid.
         LabelferryError: another run is writing this task.
 
     Attributes:
-        finished: the journal of a killed run: chunk digests and what was noted for them.
-        files: folder that the task's files go to.
+        finished: the journal of a killed run: what was noted for a chunk, by its digest.
+        files: folder of the staged files.
     """
 
     def __init__(self, datasource: Path, name: str, fingerprint: str, overwrite: bool = False) -> None:
@@ -64,7 +65,7 @@ class TaskFolder:
         tasks = self._tasks()
         for other in tasks:
             if other.startswith(name + "/") or name.startswith(other + "/"):
-                raise UsageError(f"the task {name!r} and the existing task {other!r} would lie within each other")
+                raise UsageError(f"the task {name!r} and the existing task {other!r} would be nested")
         self._made = [path for path in (self._staging, *self._staging.parents) if not path.exists()]
         try:
             self._staging.mkdir(parents=True, exist_ok=True)
@@ -157,13 +158,13 @@ class TaskFolder:
                 os.close(file)
 
     def _recover(self, listed: bool) -> bool:
-        """Take up what a killed run has left; True if the task in place, though complete, is that run's own."""
+        """Read the journal of a killed run; True if that run had published the task, but not cleaned up."""
         journal = (self._staging / "journal").read_bytes()
         if _COMMIT not in journal:
             for line in journal.splitlines():
                 try:
                     entry = orjson.loads(line)
-                except orjson.JSONDecodeError:  # the line that was being written
+                except orjson.JSONDecodeError:  # the line that was being written when the run was killed
                     os.write(self._journal, b"\n")
                     break
                 self.finished[entry["chunk"]] = entry["result"]
@@ -175,11 +176,11 @@ class TaskFolder:
                 self._salvage.insert(0, salvage)
             return False
         moved = not self.files.exists()
-        if moved and not listed:  # killed between the folder's move and tasks.json: as if it had not moved
+        if moved and not listed:  # killed between moving the folder and writing tasks.json: undo the move
             os.rename(self._place, self.files)
             os.ftruncate(self._journal, journal.index(_COMMIT))
             return self._recover(listed)
-        # Killed while the old folder was being exchanged or removed (is `files` the old or the new one?), or after all.
+        # killed while the folders were exchanged or the old one was removed: `files` may be the old or the new one
         storage.remove_folder(self.files)
         os.ftruncate(self._journal, 0)
         return moved
@@ -195,11 +196,9 @@ class TaskFolder:
     def _tasks(self) -> list[str]:
         path = self._predictions / TASKS
         try:
-            tasks = orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-        except FileNotFoundError:
-            return []
+            tasks = orjson.loads(read_bytes_without_bom(path)) if path.exists() else []
         except orjson.JSONDecodeError as error:
-            raise UsageError(f"{path} is not JSON ({error}); mend or remove it first") from None
+            raise UsageError(f"{path} is not JSON ({error}); fix or remove it first") from None
         if not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
-            raise UsageError(f"{path} is not a list of task names; mend or remove it first")
+            raise UsageError(f"{path} is not a list of task names; fix or remove it first")
         return tasks

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from labelferry.batch import Batch
+from labelferry.columns import Batch
 from labelferry.errors import LabelferryError
 from labelferry.findings import Finding
 from labelferry.lightly import storage
@@ -46,7 +47,7 @@ def prepare(batch: Batch, target: Target) -> Prepared:
     Raises:
         Unaccounted: objects of the export are neither in the batch nor among its findings.
     """
-    found = _objects_found(batch)
+    found = check_accounts(batch)
     done, findings = conform(batch, target)
     return Prepared(done, encode(done), [*batch.findings, *findings], int(found.sum()), int(batch.interpolated.sum()))
 
@@ -86,8 +87,7 @@ def write(prepared: Prepared, folder: str) -> tuple[Tally, list[Finding]]:
             tally.empty_images += not counts[b]
             tally.files.append((path, len(data)))
     written = batch.category_ids[~np.isin(batch.owners, unwritten)] if unwritten else batch.category_ids
-    values, numbers = np.unique(written, return_counts=True)
-    tally.objects = dict(zip(values.tolist(), numbers.tolist(), strict=True))
+    tally.objects = dict(Counter(written.tolist()))
     tally.found, tally.interpolated, tally.merged = prepared.found, prepared.interpolated, batch.merged
     return tally, in_order(findings)
 
@@ -97,17 +97,18 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: finding.image)
 
 
-def _objects_found(batch: Batch) -> Int64:
+def check_accounts(batch: Batch) -> Int64:
     """(B,) objects that the export lists for each image; what the adapter gives and reports where it does not count.
 
     Raises:
         Unaccounted: the numbers contradict each other.
     """
+    accounted = batch.counts - batch.interpolated
     lost = np.zeros(len(batch.names), np.int64)
     for finding in batch.findings:
         if finding.image >= 0:
             lost[finding.image] += finding.lost
-    accounted = batch.counts + lost - batch.interpolated
+    accounted += lost
     found = np.where(batch.found < 0, accounted, batch.found)
     if (found != accounted).any():
         b = int(np.flatnonzero(found != accounted)[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,52 +48,25 @@ def masks_from_label_map(label_map: NDArray[np.integer[Any]]) -> dict[int, RunLe
     }
 
 
-def instances_of(
-    instance_map: NDArray[np.integer[Any]],
-    class_map: NDArray[np.integer[Any]],
-    ignored: frozenset[int],
-    classes: Collection[int] | None = None,
-) -> list[tuple[int, int, RunLengthMask]]:
-    """Every instance of a map, with the class that most of its pixels have in the class map.
+class Segments(NamedTuple):
+    """What a map holds: the masks of its classes, or of its instances.
 
-    Args:
-        instance_map: (H, W) ids.
-        class_map: (H, W) classes.
-        ignored: values that are no instance in the one and no class in the other; an instance that lies wholly on
-            ignored classes is left out.
-        classes: the values of the class map that count, if not all but the ignored ones; `ignored` then holds
-            instance ids only.
-
-    Returns:
-        (instance id, class, mask), ascending by id. Of two classes with as many pixels the smaller counts.
+    Attributes:
+        segments: (value, category id, mask), ascending by value.
+        findings: errors and repairs, with how many segments are lost by each.
+        found: how many segments the map holds, the lost ones included. Values that stand for no class or instance by
+            definition are not counted.
     """
-    ids: NDArray[Any] = np.ascontiguousarray(instance_map).ravel()
-    labels: NDArray[Any] = np.ascontiguousarray(class_map).ravel()
-    starts = _firsts(ids, labels)
-    # from here on all is by runs, of which there are few
-    lengths: NDArray[Any] = np.diff(starts, append=ids.size)
-    ids, labels = ids[starts].astype(np.int64), labels[starts].astype(np.int64)
-    counted = ~np.isin(ids, list(ignored))
-    counted &= ~np.isin(labels, list(ignored)) if classes is None else np.isin(labels, list(classes))
-    if not counted.any():
-        return []
-    ids, labels, lengths = ids[counted], labels[counted], lengths[counted]
-    order = np.lexsort((labels, ids))
-    ids, labels, lengths = ids[order], labels[order], lengths[order]
-    pairs = _firsts(ids, labels)
-    pixels = np.add.reduceat(lengths, pairs)
-    ids, labels = ids[pairs], labels[pairs]
-    order = np.lexsort((labels, -pixels, ids))  # within each instance, the class of most pixels first
-    ids, labels = ids[order], labels[order]
-    chosen = _firsts(ids)
-    masks = masks_from_label_map(instance_map)
-    return [(i, label, masks[i]) for i, label in zip(ids[chosen].tolist(), labels[chosen].tolist(), strict=True)]
+
+    segments: list[tuple[int, int, RunLengthMask]]
+    findings: list[Finding]
+    found: int
 
 
 def segments_of(
     label_map: NDArray[np.integer[Any]], category_of: Callable[[int], int | None], path: str, are_colours: bool = False
-) -> tuple[list[tuple[int, int, RunLengthMask]], list[Finding]]:
-    """Every value of a label map that stands for a category.
+) -> Segments:
+    """Every value of a label map that stands for a category; a value that is not known is an error.
 
     Args:
         label_map: (H, W) values.
@@ -101,12 +74,10 @@ def segments_of(
             raises KeyError for values that it does not know.
         path: the file, for messages.
         are_colours: show values as colours in messages.
-
-    Returns:
-        (value, category id, mask), ascending by value; and an error for every value that is not known, which loses it.
     """
-    found, findings = [], []
-    for value, mask in masks_from_label_map(label_map).items():
+    masks = masks_from_label_map(label_map)
+    segments, findings, ignored = [], [], 0
+    for value, mask in masks.items():
         try:
             category_id = category_of(value)
         except KeyError:
@@ -115,9 +86,11 @@ def segments_of(
             text = f"{mask.area} pixels, the first at x {x}, y {y}, have the value {shown}, which stands for no class"
             findings.append(Finding.error("unknown-value", path, text, lost=1))
         else:
-            if category_id is not None:
-                found.append((value, category_id, mask))
-    return found, findings
+            if category_id is None:
+                ignored += 1
+            else:
+                segments.append((value, category_id, mask))
+    return Segments(segments, findings, len(masks) - ignored)
 
 
 def instance_segments(
@@ -128,38 +101,75 @@ def instance_segments(
     path: str,
     class_path: str,
     unasked: Collection[int] = (),
-) -> tuple[list[tuple[int, int, RunLengthMask]], list[Finding]]:
-    """Every instance of a map, with the category that most of its pixels have in the class map.
+) -> Segments:
+    """Every instance of a map, with the category that most of its pixels have in the class map; instances that lie on
+    no class are left out, which is a repair.
 
     Args:
         instance_map: (H, W) ids.
         class_map: (H, W) classes.
-        no_instance: ids that are none.
+        no_instance: ids that stand for no instance.
         category_ids: the category of each value of the class map that is a class.
         path: the instance map, for messages.
         class_path: the class map, for messages.
-        unasked: ids that need not be told of where they lie on no class.
-
-    Returns:
-        (instance id, category id, mask), ascending by instance id; and a repair that names the instances that lie on
-        no class, which are left out.
+        unasked: ids that stand for no instance where they lie on no class.
 
     Raises:
         ExportError: the maps differ in size.
     """
+    masks = masks_from_label_map(instance_map)
+    ids = masks.keys() - no_instance
     if instance_map.shape != class_map.shape:
         (height, width), (class_height, class_width) = instance_map.shape, class_map.shape
         text = f"{width} x {height} pixels, {class_path} has {class_width} x {class_height}"
-        raise ExportError(text, where=path, code="mask-size")
-    found = instances_of(instance_map, class_map, no_instance, category_ids)
-    segments = [(instance_id, category_ids[value], mask) for instance_id, value, mask in found]
+        raise ExportError(text, where=path, code="mask-size", lost=len(ids))
+    classes = classes_of_instances(instance_map, class_map, no_instance, category_ids)
+    segments = [(i, category_ids[value], masks[i]) for i, value in classes.items()]
     findings = []
-    ids = set(masks_from_label_map(instance_map)) - no_instance - {instance_id for instance_id, *_ in found}
-    if lost := sorted(ids.difference(unasked)):
+    nothing = ids.intersection(unasked) - classes.keys()
+    if lost := sorted(ids - classes.keys() - nothing):
         shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
         text = f"instances that lie on no class in {class_path}, left out: {shown}"
         findings.append(Finding.repair("instance-without-class", path, text, len(lost), len(lost)))
-    return segments, findings
+    return Segments(segments, findings, len(ids) - len(nothing))
+
+
+def classes_of_instances(
+    instance_map: NDArray[np.integer[Any]],
+    class_map: NDArray[np.integer[Any]],
+    no_instance: frozenset[int],
+    classes: Collection[int],
+) -> dict[int, int]:
+    """The class that most pixels of each instance have in the class map, ascending by instance id.
+
+    Args:
+        instance_map: (H, W) ids.
+        class_map: (H, W) classes.
+        no_instance: ids that stand for no instance.
+        classes: the values of the class map that count; an instance that lies on none of them is left out.
+
+    Returns:
+        Class by instance id. Of two classes with as many pixels the smaller counts.
+    """
+    ids: NDArray[Any] = np.ascontiguousarray(instance_map).ravel()
+    labels: NDArray[Any] = np.ascontiguousarray(class_map).ravel()
+    starts = _firsts(ids, labels)
+    # from here on all is by runs, of which there are few
+    lengths: NDArray[Any] = np.diff(starts, append=ids.size)
+    ids, labels = ids[starts].astype(np.int64), labels[starts].astype(np.int64)
+    counted = ~np.isin(ids, list(no_instance)) & np.isin(labels, list(classes))
+    if not counted.any():
+        return {}
+    ids, labels, lengths = ids[counted], labels[counted], lengths[counted]
+    order = np.lexsort((labels, ids))
+    ids, labels, lengths = ids[order], labels[order], lengths[order]
+    pairs = _firsts(ids, labels)
+    pixels = np.add.reduceat(lengths, pairs)
+    ids, labels = ids[pairs], labels[pairs]
+    order = np.lexsort((labels, -pixels, ids))  # within each instance, the class of most pixels first
+    ids, labels = ids[order], labels[order]
+    chosen = _firsts(ids)
+    return dict(zip(ids[chosen].tolist(), labels[chosen].tolist(), strict=True))
 
 
 def _firsts(*columns: NDArray[Any]) -> NDArray[np.int64]:

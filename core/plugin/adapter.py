@@ -1,21 +1,19 @@
-"""What an input format is to labelferry: one class with three verbs."""
+"""An input format: one class with three verbs, or with an `open` of its own; the constructor declares its options."""
 
 from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
-from labelferry.errors import UsageError
+from labelferry.errors import UsageError, did_you_mean
 from labelferry.findings import Finding
-from labelferry.model import Annotations, Category, Image
-from labelferry.plugin.export import Export, Request, choose_task
+from labelferry.model import Annotations, Category, Image, Listed
+from labelferry.plugin.export import Export, Request
+from labelferry.plugin.probe import Match, Probe
 from labelferry.task_type import TaskType
-
-if TYPE_CHECKING:
-    from labelferry.plugin.detect import Match, Probe
 
 
 class Adapter:
@@ -23,74 +21,66 @@ class Adapter:
 
     The constructor's parameters are the format's options: the first is the path of the export, each of the others is
     keyword-only, typed, and documented as `Annotated[type, "what it does"]`; they become command-line options and
-    Python keyword arguments. The constructor only keeps them: reading begins with the first of the verbs.
+    Python keyword arguments. The constructor only keeps them.
 
-    An adapter is pickled to workers together with images. `get_labels` must give the same for the same image there,
-    from `image.source` and the constructor's options alone; an adapter that keeps large state in between leaves it
-    out of `__getstate__`.
+    A subclass defines either the three verbs `get_categories`, `get_images` and `get_labels`, or `open`. The verbs work
+    on a copy of the adapter, so that one adapter may be used several times. They do not know the task type: they give
+    every column that the export has. `get_labels` may run in another process, to which the adapter is pickled.
 
     Attributes:
-        tasks: every task type the format can hold, richest first.
-        task: the task type wanted, one of `get_tasks()`; set before the first of the three verbs is called. An
-            adapter that holds several may read only the columns that this one needs.
+        tasks: every task type that the format can hold, richest first.
         first_frame: number that the format gives the first frame of a video, in `Image.frame`.
-        has_sizes: whether the labels come with the sizes of their images; if not, boxes are not cut at its edges.
-        as_frames: whether the images wanted are frames of videos; set before anything is read. An adapter whose
-            export names frames fills in `Image.frame` in any case; files of images need not exist then, and
-            `Image.size` tells `get_labels` the size.
-        findings: what was met that belongs to no image, added to while `get_images` runs.
+        has_sizes: whether the labels come with the sizes of their images; if not, boxes are not cut at the edges.
     """
 
     tasks: ClassVar[tuple[TaskType, ...]]
     first_frame: ClassVar[int] = 0
     has_sizes: ClassVar[bool] = True
-    as_frames: bool = False
-    task: TaskType
-    findings: list[Finding]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Adapter:  # so that no subclass needs to call super().__init__()
-        self = super().__new__(cls)
-        self.findings = []
-        return self
 
     def open(self, request: Request) -> Export:
         """The export, opened for a task type; by default made of the verbs. A format that reads many images at once, or
-        that reads only what a task type needs, overrides it.
+        only what a task type needs, overrides it.
 
         Raises:
             ExportError: the export as a whole cannot be read.
-            UsageError: it does not hold the task type, or an option is at fault.
+            UsageError: it does not hold the task type, or an option is wrong.
         """
-        return _VerbExport(self, request)
+        adapter = object.__new__(type(self))  # not copy.copy: `__getstate__` is what a worker needs
+        adapter.__dict__.update(self.__dict__)
+        return _VerbExport(adapter, request)
 
     def get_tasks(self) -> tuple[TaskType, ...]:
-        """The task types that this export holds, richest first; those that follow from them are not named."""
+        """The task types that this export holds, richest first; those that follow from them need not be named."""
         return self.tasks
 
     def get_categories(self) -> Iterable[Category]:
-        """The export's categories, in a stable order."""
+        """The export's categories, in a stable order. Called before the other verbs."""
         raise NotImplementedError
 
-    def get_images(self) -> Iterable[Image]:
-        """One light `Image` per prediction file, in a stable order. Cheap: it runs in one process."""
+    def get_images(self) -> Iterable[Image | Finding]:
+        """One light, picklable `Image` for each prediction file, and what else was met, in a stable order."""
         raise NotImplementedError
 
     def get_labels(self, image: Image) -> Annotations:
-        """The labels of one image.
+        """The labels of one image, from `image` and the constructor's options alone.
 
         Raises:
             ExportError: they cannot be read.
         """
         raise NotImplementedError
 
+    def count_images(self) -> int | None:
+        """How many images `get_images` gives, where that is known without listing them: for the progress bar."""
+        return None
+
     @classmethod
     def detect(cls, probe: Probe) -> Iterable[Match]:
-        """What this format recognises of an export, by a look at a sample of it: `probe` bounds how much."""
+        """What this format recognises in a sample of an export; `probe` limits how much is read."""
         return ()
 
     @classmethod
     def variants(cls) -> Iterable[str]:
-        """Names of the variants that a family of formats has, as `kitti` of `labelformat:kitti`."""
+        """Names of the variants of a family of formats, as `kitti` of `labelformat:kitti`."""
         return ()
 
     @classmethod
@@ -102,36 +92,22 @@ class Adapter:
         """
         raise UsageError(f"{cls.__name__} has no variants, so none is called {name!r}")
 
-    def count_images(self) -> int | None:
-        """How many images `get_images` gives, where that is known without reading them: for the progress bar."""
-        return None
-
 
 class _VerbExport(Export):
     """An export as the verbs of an adapter give it."""
 
     def __init__(self, adapter: Adapter, request: Request) -> None:
-        state = adapter.__dict__  # not copy.copy: `__getstate__` leaves out what is parsed already
-        adapter = type(adapter).__new__(type(adapter))
-        adapter.__dict__.update(state)
-        adapter.findings = []
-        adapter.as_frames = request.frames
-        held = adapter.get_tasks()
-        task, adapter.task = choose_task(held, request.task)
-        if task is TaskType.OBJECT_DETECTION and task in adapter.tasks:
-            adapter.task = task
+        categories = list(adapter.get_categories())
+        super().__init__(request, adapter.get_tasks(), categories)
         self.has_sizes = adapter.has_sizes
         self.first_frame = adapter.first_frame
         self._adapter = adapter
-        super().__init__(Request(task, request.frames), held, list(adapter.get_categories()))
-        self.chunk = 32
-
-    def images(self) -> Iterator[Image | Finding]:
-        yield from self._adapter.get_images()
-        yield from self._adapter.findings
 
     def count_images(self) -> int | None:
         return self._adapter.count_images()
+
+    def images(self) -> Iterator[Listed]:
+        yield from self._adapter.get_images()
 
     def labels(self, image: Image) -> Annotations:
         return self._adapter.get_labels(image)
@@ -169,15 +145,37 @@ def adapter_options(cls: type[Adapter]) -> list[Option]:
     return options
 
 
-def make_adapter(cls: type[Adapter], path: str | Path, options: dict[str, Any]) -> Adapter:
+def make_adapter(
+    cls: type[Adapter], path: str | Path, options: dict[str, Any], other_names: Iterable[str] = ()
+) -> Adapter:
     """An adapter for the export at this path.
+
+    Args:
+        cls: its class.
+        path: the export.
+        options: of its constructor, by name; a path may be given as text.
+        other_names: names that are not options of the format, to suggest in place of an unknown one.
 
     Raises:
         UsageError: it has no such option, or one is missing.
     """
-    known = {option.name for option in adapter_options(cls)}
-    for name in options:
+    check_options(cls, options, other_names)
+    paths = {option.name for option in adapter_options(cls) if Path in (option.type, *typing.get_args(option.type))}
+    make: Callable[..., Adapter] = cls
+    given = {
+        name: Path(value) if name in paths and isinstance(value, str) else value for name, value in options.items()
+    }
+    return make(Path(path), **given)
+
+
+def check_options(cls: type[Adapter], names: Iterable[str], other_names: Iterable[str] = ()) -> None:
+    """Refuse names that are not options of the format.
+
+    Raises:
+        UsageError: the format has no option of this name; the message suggests a similar one.
+    """
+    known = [option.name for option in adapter_options(cls)]
+    for name in names:
         if name not in known:
-            have = ", ".join(sorted(known)) or "none"
-            raise UsageError(f"the format has no option {name!r}; its options are: {have}")
-    return cls(Path(path), **options)
+            hint = did_you_mean(name, [*known, *other_names])
+            raise UsageError(f"the format has no option {name!r}; its options are: {', '.join(known) or 'none'}{hint}")

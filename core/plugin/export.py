@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from labelferry.batch import Batch
+from labelferry.columns import Batch
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
-from labelferry.model import Annotations, Category, Image
+from labelferry.model import Annotations, Category, Image, Listed
+from labelferry.run_lengths import Masks
 from labelferry.task_type import TaskType, obtainable
 
 BOXES = 512
@@ -76,7 +77,7 @@ class Export(ABC):
         self.chunk = MASKS if self.source_task in _WITH_MASKS else BOXES
 
     @abstractmethod
-    def images(self) -> Iterator[Image | Finding]:
+    def images(self) -> Iterator[Listed]:
         """One light, picklable `Image` for each prediction file, in a stable order, and what is met on the way.
 
         It runs in the parent while workers read, and may be called again. A finding stands before the image that
@@ -98,22 +99,13 @@ class Export(ABC):
             images: some of those that the payload is of.
             payload: as `payload` gives it.
         """
-        names = [image.file_name for image in images]
-        begin, weight = 0, 0
-        read: list[Annotations | Finding] = []
-        for b, image in enumerate(images):
-            if weight > WEIGHT:
-                yield from Batch.of(names[begin:b], read)
-                begin, weight, read = b, 0, []
-            try:
-                labels = self.labels(image)
-            except ExportError as error:
-                where = error.where or image.file_name
-                read.append(Finding.error(error.code, where, error.message, lost=error.lost))
-            else:
-                read.append(labels)
-                weight += sum(len(mask.counts) for mask in labels.masks or ())
-        yield from Batch.of(names[begin:], read)
+        return in_batches(images, map(self._labels_or_error, images))
+
+    def _labels_or_error(self, image: Image) -> Annotations | Finding:
+        try:
+            return self.labels(image)
+        except ExportError as error:
+            return Finding.error(error.code, error.where or image.file_name, error.message, lost=error.lost)
 
     def read_others(self, images: Sequence[Image], batch: Batch, are_read: Sequence[bool]) -> Iterator[Batch]:
         """The labels of images of which only some could be read together; the others are read one by one.
@@ -144,6 +136,27 @@ class Export(ABC):
 
 
 _WITH_MASKS = (TaskType.INSTANCE_SEGMENTATION, TaskType.SEMANTIC_SEGMENTATION)
+
+
+def in_batches(images: Sequence[Image], labels: Iterable[Annotations | Finding]) -> Iterator[Batch]:
+    """The labels of images, read one by one, in batches of some WEIGHT run lengths.
+
+    Args:
+        images: in their order.
+        labels: of each; of an image that cannot be read, the error.
+    """
+    names = [image.file_name for image in images]
+    begin, weight = 0, 0
+    read: list[Annotations | Finding] = []
+    for b, one in enumerate(labels):
+        if weight > WEIGHT:
+            yield from Batch.of(names[begin:b], read)
+            begin, weight, read = b, 0, []
+        read.append(one)
+        if isinstance(one, Annotations) and one.masks is not None:
+            masks = one.masks
+            weight += len(masks.counts) if isinstance(masks, Masks) else sum(len(mask.counts) for mask in masks)
+    yield from Batch.of(names[begin:], read)
 
 
 def choose_task(held: Sequence[TaskType], wanted: TaskType | None) -> tuple[TaskType, TaskType]:

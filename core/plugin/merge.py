@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from labelferry.columns import Batch
 from labelferry.errors import UsageError
 from labelferry.findings import Finding
-from labelferry.model import Annotations, Category, Image
+from labelferry.model import Category, Image, Listed, Refused
 from labelferry.plugin.adapter import Adapter
+from labelferry.plugin.export import Export, Request
 from labelferry.reading.images import is_video
-from labelferry.task_type import TaskType
+from labelferry.task_type import TaskType, obtainable
 
 Conflicts = Literal["refuse", "first", "last"]
 
 
 class _Part(NamedTuple):
-    """Which of the exports an image is of, and what its adapter wants."""
+    """Which of the exports an image is of, and what that one wants to know of it."""
 
     place: int
     source: Any
@@ -39,76 +43,128 @@ class Merged(Adapter):
 
     def __init__(self, adapters: Sequence[Adapter], conflicts: Conflicts = "refuse") -> None:
         self.adapters = list(adapters)
-        self.conflicts = conflicts
-        self.has_sizes = all(adapter.has_sizes for adapter in self.adapters)  # type: ignore[misc]
-        self.first_frame = self.adapters[0].first_frame  # type: ignore[misc]
-        self._ids: list[dict[int, int]] = []
+        self.conflicts: Conflicts = conflicts
 
-    def get_tasks(self) -> tuple[TaskType, ...]:
-        """Those that all of them hold."""
-        for adapter in self.adapters:
-            adapter.as_frames = self.as_frames
-        held = [adapter.get_tasks() for adapter in self.adapters]
-        common = tuple(task for task in held[0] if all(task in tasks for tasks in held))
-        if not common:
-            raise UsageError(f"the exports hold no common task type: {'; '.join(', '.join(tasks) for tasks in held)}")
-        return common
+    def open(self, request: Request) -> Export:
+        return _MergedExport(self.adapters, self.conflicts, request)
 
-    def get_categories(self) -> list[Category]:
-        merged: dict[str, Category] = {}
-        names: dict[int, tuple[str, int]] = {}
-        self._ids = []
-        for place, adapter in enumerate(self.adapters):
-            adapter.task = self.task
-            ids = {}
-            for category in adapter.get_categories():
-                name, other = names.setdefault(category.id, (category.name, place))
-                if name != category.name and self.conflicts == "refuse":
-                    raise UsageError(
-                        f"the id {category.id} is {name!r} in export {other + 1} and {category.name!r} in export "
-                        f"{place + 1}; if classes go by their names, say which export wins: conflicts = first or last"
-                    )
-                known = merged.setdefault(category.name, category._replace(id=len(merged)))
-                if (known.keypoints, known.skeleton) != (category.keypoints, category.skeleton):
-                    raise UsageError(f"the keypoints of {category.name!r} differ in export {place + 1}")
-                ids[category.id] = known.id
-            self._ids.append(ids)
-        return list(merged.values())
 
-    def get_images(self) -> Iterator[Image]:
-        places = range(len(self.adapters))
-        seen: set[int] = set()
-        for place in reversed(places) if self.conflicts == "last" else places:
-            adapter = self.adapters[place]
-            adapter.findings = self.findings
-            own = array("q")
-            for image in adapter.get_images():
-                frame = image.frame
-                if frame is not None:  # counted as the first of the exports counts
-                    frame = frame._replace(number=frame.number - adapter.first_frame + self.first_frame)
-                key = hash((_stem(frame.video), frame.number) if frame and self.as_frames else image.file_name)
-                if key in seen and self.conflicts != "refuse":
-                    text = f"another export labels it too; the {self.conflicts} one's labels are taken"
-                    self.findings.append(Finding("note", "labelled-twice", image.file_name, text))
-                    continue
-                own.append(key)
-                yield image._replace(source=_Part(place, image.source), frame=frame)
-            if self.conflicts != "refuse":  # else two labels for one image are found as those that share a file
-                seen.update(own)
+class _MergedExport(Export):
+    """Several exports, opened for one task type that can be made of all of them."""
+
+    def __init__(self, adapters: Sequence[Adapter], conflicts: Conflicts, request: Request) -> None:
+        self._conflicts = conflicts
+        self._frames = request.frames
+        parts = [adapter.open(request) for adapter in adapters]
+        tasks = _common_tasks(parts)
+        if request.task is None:
+            wanted = request._replace(task=tasks[0])
+            parts = [
+                part if part.task is wanted.task else adapter.open(wanted)
+                for adapter, part in zip(adapters, parts, strict=True)
+            ]
+        self._parts = parts
+        has_keypoints = parts[0].task is TaskType.KEYPOINT_DETECTION
+        categories, self._ids = _merged_categories(parts, conflicts, has_keypoints)
+        super().__init__(request, tasks, categories, [path for part in parts for path in part.files])
+        self.has_sizes = all(part.has_sizes for part in parts)
+        self.first_frame = parts[0].first_frame
+        self.chunk = min(part.chunk for part in parts)
 
     def count_images(self) -> int | None:
-        counts = [adapter.count_images() for adapter in self.adapters]
+        counts = [part.count_images() for part in self._parts]
         return None if None in counts else sum(count or 0 for count in counts)
 
-    def get_labels(self, image: Image) -> Annotations:
-        part: _Part = image.source
-        annotations = self.adapters[part.place].get_labels(image._replace(source=part.source))
-        ids = self._ids[part.place]
-        annotations.category_ids = np.array(
-            [ids.get(number, -1 - number) for number in annotations.category_ids.tolist()], np.int64
-        )
-        annotations.probabilities = None  # of one export's classes each
-        return annotations
+    def images(self) -> Iterator[Listed]:
+        places = range(len(self._parts))
+        seen: set[int] = set()
+        for place in reversed(places) if self._conflicts == "last" else places:
+            part = self._parts[place]
+            own = array("q")
+            for one in part.images():
+                if isinstance(one, Finding):
+                    yield one
+                    continue
+                image = self._of_part(one.image if isinstance(one, Refused) else one, place, part)
+                if isinstance(one, Refused):
+                    yield Refused(image, one.finding)
+                    continue
+                frame = image.frame
+                key = hash((_stem(frame.video), frame.number) if frame and self._frames else image.file_name)
+                if key in seen and self._conflicts != "refuse":
+                    text = f"another export labels it too; the {self._conflicts} one's labels are taken"
+                    yield Refused(image, Finding.note("labelled-twice", image.file_name, text))
+                    continue
+                own.append(key)
+                yield image
+            if self._conflicts != "refuse":  # else two labels for one image are found when their file is written
+                seen.update(own)
+
+    def payload(self, images: Sequence[Image]) -> dict[int, Any]:
+        return {place: self._parts[place].payload(some) for place, some in _by_part(images)}
+
+    def read(self, images: Sequence[Image], payload: dict[int, Any]) -> Iterator[Batch]:
+        for place, some in _by_part(images):
+            ids = self._ids[place]
+            for batch in self._parts[place].read(some, payload[place]):
+                merged = [ids.get(number, -1 - number) for number in batch.category_ids.tolist()]
+                # probabilities are of the classes of one export each
+                yield replace(batch, category_ids=np.array(merged, np.int64), probabilities=None)
+
+    def _of_part(self, image: Image, place: int, part: Export) -> Image:
+        """The image as one of several exports: its frame counted as the first of them counts."""
+        frame = image.frame
+        if frame is not None:
+            frame = frame._replace(number=frame.number - part.first_frame + self.first_frame)
+        return image._replace(source=_Part(place, image.source), frame=frame)
+
+
+def _by_part(images: Sequence[Image]) -> Iterator[tuple[int, list[Image]]]:
+    """The images of each export, as it has listed them; those of one export follow each other."""
+    for place, group in groupby(images, lambda image: image.source.place):
+        yield place, [image._replace(source=image.source.source) for image in group]
+
+
+def _common_tasks(parts: Sequence[Export]) -> tuple[TaskType, ...]:
+    """The task types that can be made of all exports, richest first."""
+    each = [obtainable(part.tasks) for part in parts]
+    common = tuple(task for task in each[0] if all(task in tasks for tasks in each))
+    if not common:
+        held = "; ".join(", ".join(part.tasks) for part in parts)
+        raise UsageError(f"no task type can be made of all exports; they hold: {held}")
+    return common
+
+
+def _merged_categories(
+    parts: Sequence[Export], conflicts: Conflicts, has_keypoints: bool
+) -> tuple[list[Category], list[dict[int, int]]]:
+    """The categories of all exports, and of each export its ids with those that they become.
+
+    Args:
+        parts: the exports.
+        conflicts: `refuse` refuses an id that has two names.
+        has_keypoints: whether keypoints are made, which must then be the same for categories of one name.
+    """
+    merged: dict[str, Category] = {}
+    names: dict[int, tuple[str, int]] = {}
+    ids: list[dict[int, int]] = []
+    for place, part in enumerate(parts):
+        own = {}
+        for category in part.categories:
+            if not has_keypoints:
+                category = category._replace(keypoints=(), skeleton=())
+            name, other = names.setdefault(category.id, (category.name, place))
+            if name != category.name and conflicts == "refuse":
+                raise UsageError(
+                    f"the id {category.id} is {name!r} in export {other + 1} and {category.name!r} in export "
+                    f"{place + 1}; if the names are right, say which export wins: conflicts = first or last"
+                )
+            known = merged.setdefault(category.name, category._replace(id=len(merged)))
+            if (known.keypoints, known.skeleton) != (category.keypoints, category.skeleton):
+                raise UsageError(f"the keypoints of {category.name!r} differ in export {place + 1}")
+            own[category.id] = known.id
+        ids.append(own)
+    return list(merged.values()), ids
 
 
 def _stem(video: str) -> str:

@@ -3,7 +3,6 @@ installed package's entry point, or taken from a file."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -14,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import labelferry.converters
-from labelferry.errors import UsageError
+from labelferry.errors import UsageError, did_you_mean
 from labelferry.plugin.adapter import Adapter
 
 if TYPE_CHECKING:
@@ -49,8 +47,7 @@ def register(name: str) -> Callable[[A], A]:
 
 def format_names() -> list[str]:
     """The names of all known formats, in alphabetical order; nothing is imported for it."""
-    built_in = (module.name for module in pkgutil.iter_modules(labelferry.converters.__path__))
-    return sorted({*built_in, *_registered, *_entry_points()})
+    return sorted({*_built_in(), *_registered, *_entry_points()})
 
 
 def get_adapter(name: str) -> type[Adapter]:
@@ -91,25 +88,32 @@ def load_file(module: str, path: str) -> None:
         spec.loader.exec_module(loaded)
     except Exception as error:
         del sys.modules[module]
-        raise UsageError(f"{path} cannot be imported: {_told(error)}") from error
+        raise UsageError(f"{path} cannot be imported: {_described(error)}") from error
     _files[module] = path
 
 
+def _built_in() -> list[str]:
+    """The formats in `labelferry.converters`: a module or package each, unless its name is private."""
+    modules = pkgutil.iter_modules(importlib.import_module("labelferry.converters").__path__)
+    return [module.name for module in modules if not module.name.startswith("_")]
+
+
 def _known_adapter(name: str) -> type[Adapter]:
-    if name not in _registered and name in (m.name for m in pkgutil.iter_modules(labelferry.converters.__path__)):
+    if name not in _registered and name in _built_in():
         importlib.import_module(f"labelferry.converters.{name}")
     if name not in _registered and (entry := _entry_points().get(name)):
         try:
             cls = entry.load()
         except Exception as error:
-            raise UsageError(f"the adapter of {name!r}, {entry.value}, cannot be imported: {_told(error)}") from error
+            raise UsageError(
+                f"the adapter of {name!r}, {entry.value}, cannot be imported: {_described(error)}"
+            ) from error
         if not (isinstance(cls, type) and issubclass(cls, Adapter)):
             raise UsageError(f"the adapter of {name!r}, {entry.value}, is no subclass of labelferry.Adapter")
         return cls
     if name not in _registered:
-        near = difflib.get_close_matches(name, format_names(), 1, 0.4)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"there is no format {name!r}.{hint} Known formats: {', '.join(format_names())}")
+        known = format_names()
+        raise UsageError(f"there is no format {name!r}; known formats: {', '.join(known)}{did_you_mean(name, known)}")
     return _registered[name]
 
 
@@ -141,5 +145,5 @@ def _adapter_in(path: Path, wanted: str | None) -> type[Adapter]:
     return classes[wanted]
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

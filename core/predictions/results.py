@@ -1,6 +1,6 @@
-"""What models give, as annotations: arrays and tensors, and the results of Ultralytics and supervision.
+"""The results of models as annotations: arrays and tensors, and the objects of Ultralytics and supervision.
 
-Neither library is imported: their results are known by their attributes, tensors by `__array__` or DLPack.
+Neither library is imported: their objects are recognised by their attributes, tensors by `__array__` or DLPack.
 
 Ultralytics: https://docs.ultralytics.com/reference/engine/results/
 supervision: https://supervision.roboflow.com/latest/detection/core/, /keypoint/core/, /classification/core/
@@ -26,15 +26,15 @@ Aggregate = Literal["median", "mean"]
 
 
 class Classes:
-    """The categories that a model's predictions are taken of.
+    """The categories of a task, by the ids and names of the model.
 
     Args:
-        categories: names, whose places are the model's ids, or `Category`s with the model's ids; or the model's id by
-            name, of those to keep where the model knows more.
+        categories: names, whose places are the model's ids, or `Category`s with the model's ids; or the model's ids by
+            name, to keep some of its classes.
 
     Attributes:
         categories: with the model's ids.
-        is_subset: whether ids of the model that are not among them are left out; else they are an error.
+        is_subset: whether other ids of the model are left out; otherwise they are an error.
     """
 
     def __init__(self, categories: Iterable[str | Category] | Mapping[str, int]) -> None:
@@ -94,8 +94,8 @@ def annotations_of(
         where: the image's name, for messages.
 
     Raises:
-        ExportError: they cannot be used.
-        UsageError: the call is at fault.
+        ExportError: the predictions cannot be used.
+        UsageError: the call is wrong.
     """
     if isinstance(predictions, list | tuple) and len(predictions) == 1:  # as Ultralytics gives for one image
         predictions = predictions[0]
@@ -154,7 +154,7 @@ def _refuse(columns: dict[str, Any], kind: str) -> None:
 
 
 def _of_categories(annotations: Annotations, classes: Classes, by_name: bool) -> Annotations:
-    """Without objects of other classes, where the categories are some of those that the model knows."""
+    """Without objects of other classes, where the task keeps some of the model's classes."""
     if not (classes.is_subset or by_name):
         return annotations
     known = np.isin(annotations.category_ids, classes.ids)
@@ -167,10 +167,10 @@ def _of_categories(annotations: Annotations, classes: Classes, by_name: bool) ->
 
 
 def _columns_of(predictions: Any, classes: Classes) -> tuple[dict[str, Any], dict[int, str] | None]:
-    """The columns of a library's result, and the names of the classes, by id, if it has them.
+    """The columns of a library's object, and the names of the classes, by id, if it has them.
 
     Raises:
-        UsageError: it is none that is known.
+        UsageError: the type is not known.
     """
     if hasattr(predictions, "orig_shape") and hasattr(predictions, "boxes"):
         names = predictions.names
@@ -193,7 +193,7 @@ def _columns_of(predictions: Any, classes: Classes) -> tuple[dict[str, Any], dic
         return columns, None if by_id is None else dict(by_id)
     hint = "; of a list, write each for its own image" if isinstance(predictions, list | tuple) else ""
     raise UsageError(
-        f"predictions of the type {type(predictions).__name__} are not known: give Ultralytics Results, supervision "
+        f"predictions of the type {type(predictions).__name__} cannot be read: give Ultralytics Results, supervision "
         f"Detections, KeyPoints or Classifications, or arrays by name (xyxy=..., scores=..., category_ids=...){hint}"
     )
 
@@ -209,7 +209,7 @@ def _ultralytics(results: Any) -> dict[str, Any]:
     columns = {"size": size, "xyxy": found.xyxy, "scores": found.conf, "category_ids": found.cls}
     if getattr(results, "masks", None) is not None:
         data = results.masks.data
-        # of the model's input size, which is not the image's, the outlines are what is exact
+        # masks of the model's input size, which is not the image's: the outlines are exact
         columns["masks"] = data if tuple(data.shape[1:]) == (height, width) else _outlines(results.masks.xy)
     if getattr(results, "keypoints", None) is not None:
         columns["keypoints"] = results.keypoints.data
@@ -247,7 +247,7 @@ def _classifications(predictions: Any, classes: Classes) -> dict[str, Any]:
 
 
 def _segments(scores: NDArray[np.float64], classes: Classes, aggregate: Aggregate, where: str) -> Annotations:
-    """One segment for each class that is the best of some pixel; its score is that of its pixels."""
+    """One segment for each class that is the best of some pixel, with the score of its pixels."""
     if scores.ndim == 4 and len(scores) == 1:
         scores = scores[0]
     if scores.ndim != 3:
@@ -272,8 +272,8 @@ def _segments(scores: NDArray[np.float64], classes: Classes, aggregate: Aggregat
 
 
 def _tensor(value: Any) -> Any:
-    """Any kind of tensor as an array of its own numbers, on the CPU."""
-    for verb in ("detach", "cpu"):  # of a tensor that has a gradient, or is on another device
+    """A tensor of any kind as an array of the same numbers, on the CPU."""
+    for verb in ("detach", "cpu"):  # a tensor may have a gradient, or be on another device
         if hasattr(value, verb):
             value = getattr(value, verb)()
     if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
@@ -281,7 +281,7 @@ def _tensor(value: Any) -> Any:
     try:
         return np.asarray(value)
     except TypeError:
-        if hasattr(value, "float"):  # a kind of number that numpy has not, as bfloat16
+        if hasattr(value, "float"):  # a number type that numpy does not have, as bfloat16
             return np.asarray(value.float())
         raise
 

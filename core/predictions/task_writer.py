@@ -1,4 +1,4 @@
-"""Writing a task from Python, image by image and frame by frame: for people with a model in their hands."""
+"""Writing a task from Python, image by image and frame by frame, straight from a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import orjson
 
-from labelferry.batch import Batch
+from labelferry.columns import Batch
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
 from labelferry.lightly import storage
@@ -54,16 +54,16 @@ def open_task(
         datasource: folder that holds, or is to hold, `.lightly`.
         name: the task's name.
         task: the task type, as `object-detection`.
-        categories: names, whose places are the model's ids, or `Category`s, with keypoints; or the model's id by name,
-            of those to keep where the model knows more. Predictions that come with names, as Ultralytics' do, go by
-            name: those of other classes are left out and counted.
+        categories: names, whose places are the model's ids, or `Category`s, with keypoints; or the model's ids by
+            name, to keep some of its classes. Predictions that have names, as Ultralytics' do, are matched by name:
+            those of other classes are left out and counted.
         score: the score of objects that have none, in [0, 1].
         aggregate: how the scores of a segment's pixels become its own: their median or mean.
         on_error: `fail` raises at the first prediction that cannot be used; `skip` leaves it out and counts it.
         overwrite: replace a task of this name.
 
     Raises:
-        UsageError: the arguments are at fault, or the task exists.
+        UsageError: an argument is wrong, or the task exists.
     """
     if not 0 <= score <= 1:
         raise UsageError(f"the score {score} is not in [0, 1]")
@@ -79,8 +79,8 @@ def open_task(
 class TaskWriter:
     """A task that is being written; `open_task` makes one.
 
-    It may be sent to other processes, pickled or by fork, and written to there, each image by one of them; they must
-    have ended before the block does, in the process that began it.
+    Other processes may write to it too, after pickling or a fork, each image from one process; they must end before the
+    block ends in the process that began it.
 
     Attributes:
         task: the task type.
@@ -187,7 +187,7 @@ class TaskWriter:
 
         Raises:
             ExportError: the predictions cannot be used; with `on_error="skip"` this is counted instead.
-            UsageError: the call is at fault.
+            UsageError: the call is wrong.
         """
         columns = {
             "xywh": xywh,
@@ -211,7 +211,7 @@ class TaskWriter:
                 below the datasource's folder.
 
         Raises:
-            ExportError: it is no video.
+            ExportError: it is not a video that can be read.
             UsageError: it lies elsewhere, and no name is given.
         """
         if name is None:
@@ -227,7 +227,7 @@ class TaskWriter:
     def _write(self, file_name: str, predictions: Any, columns: dict[str, Any], size: tuple[int, int] | None) -> None:
         if not self._files:
             raise UsageError("write within the block: with labelferry.open_task(...) as task")
-        tally = Tally()
+        tally = self._tally if self._is_owner() else Tally()
         try:
             name = image_name(file_name)
             annotations = annotations_of(predictions, columns, self._classes, size, self._aggregate, name)
@@ -241,7 +241,8 @@ class TaskWriter:
                 raise
             tally.add([Finding.error(error.code, error.where or file_name, error.message, lost=error.lost)])
             tally.found += error.lost
-        self._count(tally)
+        if tally is not self._tally:
+            self._count(tally)
 
     def _save(self, batch: Batch, tally: Tally) -> None:
         """Check and write a batch; with `on_error="fail"` the first error is raised before anything is written."""
@@ -259,12 +260,16 @@ class TaskWriter:
 
     def _count(self, tally: Tally, videos: int = 0) -> None:
         """Add to the counts; in another process than the one that gathers them, by a line in a file."""
-        if os.getpid() == self._owner and self._folder is not None:
+        if self._is_owner():
             self._tally.merge(tally)
             self._videos += videos
             return
         with open(self._counts(), "ab", buffering=0) as file:  # one write to the end of a file is not torn apart
             file.write(orjson.dumps([tally.to_json(), videos]) + b"\n")
+
+    def _is_owner(self) -> bool:
+        """Whether this is the process that began the block, and not one that it was sent to."""
+        return os.getpid() == self._owner and self._folder is not None
 
     def _gather(self) -> None:
         try:
@@ -306,7 +311,7 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        from labelferry.video.footage import frame_name
+        from labelferry.video.names import frame_name
 
         if kind is not None:
             return
@@ -352,9 +357,9 @@ class VideoWriter:
 
         Raises:
             ExportError: the predictions cannot be used; with `on_error="skip"` this is counted instead.
-            UsageError: the call is at fault, or there is no such frame.
+            UsageError: the call is wrong, or there is no such frame.
         """
-        from labelferry.video.footage import frame_name
+        from labelferry.video.names import frame_name
 
         if not 0 <= index < self.frame_count:
             raise UsageError(f"frame {index} of {self.name}: it has {self.frame_count} frames, from 0")

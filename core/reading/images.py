@@ -1,4 +1,4 @@
-"""Images as adapters need them: sizes from headers, label maps from PNGs; nothing is decoded past MAX_IMAGE_PIXELS."""
+"""Image files: sizes from headers, stored values of masks, listings of folders."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ IMAGE_EXTENSIONS = frozenset(
 """Extensions, in lower case, that mark a file in an export's folder as an image."""
 
 VIDEO_EXTENSIONS = frozenset(f".{extension}" for extension in "mp4 m4v hevc mpg mpeg avi mov webm".split(" "))
-"""Extensions, in lower case, of the files that Lightly takes for videos."""
+"""Extensions, in lower case, of the files that Lightly reads as videos."""
 
 MAX_FRAMES = 10_000_000
-"""Most frames of a video that an export may speak of, four days at 30 a second: a number alone must not fill memory."""
+"""Most frames of a video that an export may name, four days at 30 a second: a number alone must not fill memory."""
 
 
 def is_video(name: str) -> bool:
@@ -41,7 +41,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """(width, height) in pixels as stored, from the header; an EXIF orientation is not applied.
 
     Raises:
-        ExportError: it is no image that Pillow knows, or is not there.
+        ExportError: it is not an image that Pillow knows, or is missing.
     """
     try:
         file = os.open(path, os.O_RDONLY)
@@ -140,24 +140,26 @@ def read_label_map(path: str | Path) -> LabelMap:
         raise
     except FileNotFoundError:
         raise ExportError("the mask is missing", where=str(path), code="mask-missing") from None
+    except Image.DecompressionBombError as error:  # at twice MAX_IMAGE_PIXELS Pillow opens no image
+        raise ExportError(str(error), where=str(path), code="mask-too-large") from None
     except Exception as error:  # Pillow's decoders raise whatever they meet
         raise _unreadable(path, error) from None
 
 
 def _stored(image: Any, dtype: str) -> NDArray[Any]:
-    """The values of an image as Pillow holds them, (H, W): of one in colours, four bytes a pixel.
+    """The values of an image as Pillow holds them, (H, W); four bytes a pixel where they are colours.
 
-    Half a millisecond a megapixel faster than numpy's own way to them.
+    Half a millisecond a megapixel faster than numpy's own conversion.
     """
     stored = image.tobytes("raw", "RGBX" if image.mode == "RGB" else image.mode)
     return np.frombuffer(stored, dtype).reshape(image.height, image.width)
 
 
 def read_palette(path: str | Path) -> list[tuple[int, int, int]] | None:
-    """The colours of a palette image, by index; None of any other image.
+    """The colours of a palette image, by index; None for any other image.
 
     Raises:
-        ExportError: it is no image.
+        ExportError: it is not an image.
     """
     from PIL import Image
 
@@ -171,7 +173,7 @@ def read_palette(path: str | Path) -> list[tuple[int, int, int]] | None:
 
 def find_files(folder: Path, extensions: frozenset[str] | None) -> Iterator[str]:
     """Paths relative to the folder, with forward slashes, of all files below it with these extensions (lower case;
-    files may have them in any; None for all), sorted folder by folder; hidden files and folders are passed over. Links
+    files may have them in any case; None for all), sorted folder by folder; hidden files and folders are skipped. Links
     to folders are followed, each folder once."""
     stack = [""]
     seen = set()

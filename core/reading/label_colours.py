@@ -22,7 +22,7 @@ _CAMVID = re.compile(r"(\d+\s+\d+\s+\d+)\s+(\S.*)")
 
 
 def voc_colour(index: int) -> Colour:
-    """Entry of Pascal VOC's palette: the bits of the index, dealt out to red, green and blue from the highest down.
+    """Entry of Pascal VOC's palette: the bits of the index, distributed over red, green and blue from the highest down.
 
     Source: VOCdevkit, VOClabelcolormap.m.
     """
@@ -43,7 +43,7 @@ def read_label_colours(path: Path) -> list[tuple[str, Colour]]:
     `name: "#rrggbb"` or a list of entries with name and color.
 
     Raises:
-        ExportError: a line or entry is none of these, or two names have one colour.
+        ExportError: a line or entry has another form, or two names have one colour.
     """
     suffix = path.suffix.lower()
     if suffix == ".json":

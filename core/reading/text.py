@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -18,20 +19,34 @@ _NEVER_WAIT = getattr(os, "O_NONBLOCK", 0)
 """Opening a named pipe does not wait for a writer; without one it is empty."""
 
 
+def read_bytes_without_bom(path: Path, limit: int | None = None) -> bytes:
+    """A file of UTF-8 text as bytes, without its BOM.
+
+    Args:
+        path: of the file.
+        limit: bytes that it has at most; None: any number.
+
+    Raises:
+        ExportError: it is missing or too large.
+    """
+    try:
+        if limit is not None and path.stat().st_size > limit:
+            raise ExportError(f"larger than {limit // 2**20} MiB, which no file of this kind is", where=str(path))
+        content = path.read_bytes()
+    except OSError as error:
+        raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="file-missing") from None
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
 def read_text(path: Path, limit: int = MAX_TEXT) -> str:
     """A UTF-8 text file, without its BOM, its line ends as they are.
 
     Raises:
         ExportError: it is missing, too large, or not UTF-8.
     """
+    content = read_bytes_without_bom(path, limit)
     try:
-        if path.stat().st_size > limit:
-            raise ExportError(f"larger than {limit // 2**20} MiB, which no file of this kind is", where=str(path))
-        content = path.read_bytes()
-    except OSError as error:
-        raise ExportError(f"cannot be read: {error.strerror}", where=str(path), code="file-missing") from None
-    try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ExportError(f"not UTF-8: {error.reason}", where=f"{path}:{line}", code="not-utf-8") from None
@@ -55,7 +70,7 @@ def read_json(path: Path) -> Any:
     """A JSON file.
 
     Raises:
-        ExportError: it is none.
+        ExportError: it is not valid JSON.
     """
     try:
         return json.loads(read_text(path))
@@ -65,7 +80,7 @@ def read_json(path: Path) -> Any:
 
 
 def json_fault(error: Exception, path: Path, content: bytes) -> ExportError:
-    """What msgspec found wrong with the content of a JSON file, with the line where it says at which byte."""
+    """The error that msgspec found in the content of a JSON file, with its line if the message names the byte."""
     import msgspec
 
     if isinstance(error, msgspec.ValidationError):
@@ -76,7 +91,7 @@ def json_fault(error: Exception, path: Path, content: bytes) -> ExportError:
 
 
 def decode_part(decoder: Any, part: bytes, where: str) -> Any:
-    """What a msgspec decoder makes of a part of a JSON file that was not looked into before.
+    """A part of a JSON file, decoded by msgspec.
 
     Raises:
         ExportError: it cannot be decoded.
@@ -90,11 +105,11 @@ def decode_part(decoder: Any, part: bytes, where: str) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """A YAML file of mappings, lists and strings: every scalar comes as it is written, so that a class called `no` or
-    `1.0` keeps its name. Tags and aliases, which nobody needs for names and paths, are refused.
+    """A YAML file of mappings, lists and strings: every scalar stays text, so that a class called `no` or `1.0` keeps
+    its name. Tags and aliases, which names and paths do not need, are refused.
 
     Raises:
-        ExportError: it is not such a file.
+        ExportError: it is not valid YAML, or has a tag or an alias.
     """
     import yaml
 
@@ -114,8 +129,8 @@ def read_yaml(path: Path) -> Any:
         raise ExportError(f"not YAML: {getattr(error, 'problem', None) or error}", where=where) from None
 
 
-def read_bytes(path: str) -> bytes:
-    """The label file of one image as it is stored, by plain system calls: it is one of many.
+def read_label_file(path: str) -> bytes:
+    """The label file of one image, without its BOM; by plain system calls, as it is one of many.
 
     Raises:
         ExportError: it is missing, no regular file, cannot be read, or is too large.
@@ -130,7 +145,7 @@ def read_bytes(path: str) -> bytes:
                 content += more
                 if len(content) > MAX_TEXT:
                     raise ExportError(f"larger than {MAX_TEXT // 2**20} MiB, which no label file is", where=path)
-            return content
+            return content.removeprefix(codecs.BOM_UTF8)
         finally:
             os.close(file)
     except OSError as error:

@@ -1,14 +1,15 @@
-"""Many exports, one datasource: a plan of jobs, read or detected, and its run with one pool of workers."""
+"""Many exports into one datasource: runs the jobs of a plan with one pool of workers."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -18,83 +19,29 @@ import orjson
 
 from labelferry.errors import ExportError, LabelferryError, UsageError
 from labelferry.lightly import storage
-from labelferry.lightly.names import TASKS, check_task_name
+from labelferry.lightly.names import TASKS
 from labelferry.lightly.task_folder import origin_path
 from labelferry.plugin.adapter import Adapter, adapter_options, make_adapter
-from labelferry.plugin.detect import Detection, Probe, detect, detect_one
-from labelferry.plugin.merge import Conflicts, merged
-from labelferry.plugin.registry import get_adapter, short_name
+from labelferry.plugin.detect import detect_one
+from labelferry.plugin.merge import merged
+from labelferry.plugin.registry import get_adapter
 from labelferry.reading.images import find_files
-from labelferry.reading.text import read_text
 from labelferry.report import ConversionError, Report
 from labelferry.run.convert import convert
+from labelferry.run.options import Options
+from labelferry.run.plan import Job, Plan, load_plan
 from labelferry.run.workers import KILLED, worker_pool
 
-_DATA_FOLDERS = frozenset(("images", "labels", "masks", "videos", "jpegimages", "img1", "train", "val", "test"))
-"""Folders that belong to the export beside them."""
 
-
-class Job(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One task of the datasource, made of one export or of several.
-
-    Attributes:
-        source: path of the export, or of several that are merged; relative to the plan's file.
-        format: the format; auto detects it.
-        task_name: the task's name; by default made of the source's.
-        conflicts: what to do about two exports that label one image.
-        options: the format's own options.
-    """
-
-    source: str | list[str]
-    format: str = "auto"
-    task: str | None = None
-    task_name: str | None = None
-    classes: dict[str, str] | list[str] | None = None
-    keep_category_ids: bool = False
-    image_prefix: str = ""
-    videos: str | None = None
-    frames: str | None = None
-    first_frame: int | None = None
-    frame_step: int = 1
-    score: float = 1.0
-    on_error: Literal["fail", "skip"] = "fail"
-    strict: bool = False
-    conflicts: Conflicts = "refuse"
-    options: dict[str, Any] = {}
-
-    @property
-    def sources(self) -> list[str]:
-        return [self.source] if isinstance(self.source, str) else self.source
-
-    @property
-    def name(self) -> str:
-        """The task's name."""
-        if self.task_name is not None:
-            return self.task_name
-        first = Path(self.sources[0])
-        return short_name(first.stem if first.suffix else first.resolve().name).strip("_.") or "export"
-
-
-class Plan(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """What `labelferry batch` does.
-
-    Attributes:
-        jobs: one for each task.
-        datasource: folder that holds, or is to hold, `.lightly`; relative to the plan's file.
-    """
-
-    jobs: list[Job]
-    datasource: str | None = None
-
-
-class Outcome(msgspec.Struct):
-    """What became of a job.
+@dataclass(slots=True)
+class Outcome:
+    """The result of a job of a batch.
 
     Attributes:
         task_name: the task's name.
-        status: `done`, `unchanged` (it was done by an earlier run), or `failed`.
+        status: `done`, `unchanged` (an earlier run has done it), or `failed`.
         error: why it failed.
-        report: of its conversion, if there was one.
+        report: of the conversion, if it took place.
     """
 
     task_name: str
@@ -104,147 +51,97 @@ class Outcome(msgspec.Struct):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        report = None if self.report is None else self.report.to_dict()
-        return {"task_name": self.task_name, "status": self.status, "error": self.error, "report": report}
+        return asdict(self)
 
 
 JobProgress = Callable[[str, int, "int | None", str], None]
-"""Is told the task's name, then as `labelferry.run.convert.Progress`."""
+"""Called with the task's name, and then as `labelferry.run.convert.Progress`."""
 
 
-def plan_schema() -> dict[str, Any]:
-    """The JSON Schema of a plan."""
-    return msgspec.json.schema(Plan)
-
-
-def read_plan(path: Path) -> Plan:
-    """A plan in YAML, TOML or JSON; its paths become relative to the current folder.
-
-    Raises:
-        ExportError: it is none, with the line at fault.
-    """
-    text = read_text(path)
-    content, line_of = (_toml if path.suffix.lower() == ".toml" else _yaml)(path, text)
-    try:
-        plan = msgspec.convert(content, Plan, strict=False)
-    except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `")
-        place = place.rstrip("`")
-        where = f"{path}:{line_of(place)}"
-        raise ExportError(f"{message} ({place or 'at the top'})", where=where, code="broken-plan") from None
-    base = path.parent
-    for job in plan.jobs:
-        sources = [_below(base, source) for source in job.sources]
-        job.source = sources[0] if isinstance(job.source, str) else sources
-        job.videos = None if job.videos is None else _below(base, job.videos)
-    if plan.datasource is not None:
-        plan.datasource = _below(base, plan.datasource)
-    for index, job in enumerate(plan.jobs):
-        try:
-            if not job.sources:
-                raise UsageError("source names no export")
-            _adapter_options_of(job, base)
-            check_task_name(job.name)
-        except LabelferryError as error:
-            where = f"{path}:{line_of(f'$.jobs[{index}]')}"
-            raise ExportError(str(error), where=where, code="broken-plan") from None
-    return plan
-
-
-def plan_folder(folder: Path, datasource: Path | None = None) -> tuple[Plan, list[tuple[Path, str]]]:
-    """A job for every export below a folder; and the places where looking cannot tell, with what may be there.
-
-    Args:
-        folder: where to look.
-        datasource: what is written to, whose own predictions are no export.
-    """
-    jobs: list[Job] = []
-    doubtful: list[tuple[Path, str]] = []
-    names: set[str] = set()
-    for place, found in _exports(folder, datasource):
-        sound = [detection for detection in found if not detection.match.question]
-        at_once = [one for one in sound if one.match.source == place]
-        if len(at_once) > 1 or len(sound) < len(found):
-            text = "\n".join(one.describe() for one in found if one in at_once or one.match.question)
-            doubtful.append((place, text))
-        for one in sound if len(at_once) < 2 else [one for one in sound if one not in at_once]:
-            match = one.match
-            relative = os.path.relpath(match.source, folder)
-            stem = os.path.splitext(relative)[0] if match.source.is_file() else relative
-            stem = short_name(folder.resolve().name if stem == "." else stem).strip("_.") or "export"
-            name, number = stem, 2
-            while name in names:
-                name, number = f"{stem}_{number}", number + 1
-            names.add(name)
-            options = {key: str(value) if isinstance(value, Path) else value for key, value in match.options.items()}
-            jobs.append(Job(str(match.source), one.format, task_name=name, options=options))
-    return Plan(jobs), doubtful
-
-
-def plan_to_yaml(plan: Plan, doubtful: list[tuple[Path, str]]) -> str:
-    """The plan to edit; what is to be settled first stands in comments."""
-    import yaml
-
-    lines = ["# labelferry batch FILE DATASOURCE; every key is in the schema: labelferry batch --schema"]
-    for place, text in doubtful:
-        lines += [f"# {place}: say which of these is meant", *(f"#   {line}" for line in text.splitlines())]
-    body: str = yaml.safe_dump(msgspec.to_builtins(plan), sort_keys=False, allow_unicode=True, width=120)
-    return "\n".join([*lines, body])
-
-
-def run(
-    plan: Plan,
-    datasource: Path,
+def batch(
+    plan: str | Path | Plan,
+    datasource: str | Path | None = None,
     *,
     workers: int | None = None,
     overwrite: bool = False,
     progress: JobProgress | None = None,
-    finished: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Run all jobs of a plan, each for itself: one that fails stops no other and publishes nothing.
+    """Convert many exports into one datasource, a task for each.
 
-    A job whose task is there, made by an earlier run of the same job, and whose export has not changed since, is not
-    run.
+    A job that fails publishes nothing, and the others still run. A job whose task an earlier run has made, and
+    whose export has not changed since, is not run again. Worker processes import the calling script, which therefore
+    needs `if __name__ == "__main__":`, unless `workers` is 1.
+
+    Args:
+        plan: a folder of exports; or a plan: a .yaml, .toml or .json file.
+        datasource: folder that holds `.lightly`, or will hold it; by default the plan's.
+        workers: processes for all jobs together; by default one per processor.
+        overwrite: replace tasks that were not made by an earlier run.
+        progress: called with (task name, done, total, unit): how many of a job are done, how many there are (None if
+            not known), and of what: `videos` while their frames are counted, then `images` or `frames`.
+
+    Returns:
+        The result of each job, in the order of the plan; then a failed one for each place below the folder where the
+        format of the export is unclear, with the possible formats as its error.
+
+    Raises:
+        ExportError: the plan cannot be read.
+        UsageError: the arguments are wrong, or there is nothing to convert.
+    """
+    if not isinstance(plan, Plan):
+        plan = load_plan(Path(plan), None if datasource is None else Path(datasource))
+    outcomes = list(run_plan(plan, datasource, workers=workers, overwrite=overwrite, progress=progress))
+    return outcomes + [Outcome(place.name, "failed", f"{place}: {question}") for place, question in plan.unclear]
+
+
+def run_plan(
+    plan: Plan,
+    datasource: str | Path | None = None,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: JobProgress | None = None,
+) -> Iterator[Outcome]:
+    """Run the jobs of a plan one after the other; yields the result of each as soon as it has ended.
 
     Args:
         plan: the jobs.
-        datasource: folder that holds, or is to hold, `.lightly`.
-        workers: processes for all jobs together; by default as many as there are processors.
-        overwrite: replace tasks that were not made by an earlier run.
-        progress: is told how far a job is.
-        finished: is told of each job that has ended.
+        datasource: as for `batch`, and so are the others.
     """
-    folder = storage.local_folder(datasource)
-    count = workers or os.cpu_count() or 1
-    outcomes: list[Outcome] = []
-    _check_names(plan)
-    for job in plan.jobs:  # adapters in files are to be known when the pool starts
+    place = datasource or plan.datasource
+    if place is None:
+        raise UsageError("name the datasource: the plan does not name one")
+    if not plan.jobs and not plan.unclear:
+        raise UsageError("nothing to convert: the plan has no jobs, or no format recognises an export in the folder")
+    names = [job.name for job in plan.jobs]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"two jobs make the task {twice[0]!r}: give one another task_name")
+    folder = storage.local_folder(place)
+    count = Options(workers=workers).workers or os.cpu_count() or 1
+    for job in plan.jobs:  # adapters in files must be known when the pool starts
         with suppress(UsageError):
             get_adapter(job.format)
     with ExitStack() as stack:
         pool: Executor | None = None
-        for job in plan.jobs:
-            name = job.name
+        for job, name in zip(plan.jobs, names, strict=True):
             signature = _signature(job)
             if is_unchanged(folder, name, signature):
-                outcome = Outcome(name, "unchanged")
-            else:
-                if pool is None and count > 1:
-                    pool = stack.enter_context(worker_pool(count, "labelferry.run.job"))
-                outcome = _run_job(job, name, folder, pool, overwrite or origin_path(folder, name).exists(), progress)
-                if outcome.status == "done":
-                    origin_path(folder, name).parent.mkdir(parents=True, exist_ok=True)
-                    origin_path(folder, name).write_bytes(orjson.dumps({"signature": signature}))
-                if outcome.error == KILLED:
-                    pool = None
-            outcomes.append(outcome)
-            if finished:
-                finished(outcome)
-    return outcomes
+                yield Outcome(name, "unchanged")
+                continue
+            if pool is None and count > 1:
+                pool = stack.enter_context(worker_pool(count, "labelferry.run.job"))
+            origin = origin_path(folder, name)
+            outcome = _run_job(job, folder, pool, overwrite or origin.exists(), progress)
+            if outcome.status == "done":
+                origin.parent.mkdir(parents=True, exist_ok=True)
+                origin.write_bytes(orjson.dumps({"signature": signature}))
+            if outcome.error == KILLED:
+                pool = None
+            yield outcome
 
 
 def is_unchanged(datasource: Path, name: str, signature: str) -> bool:
-    """Whether a task is there as the same job has made it of the same files."""
+    """Whether a task exists that the same job has made of the same files."""
     try:
         known = orjson.loads(origin_path(datasource, name).read_bytes())["signature"]
         listed = orjson.loads((datasource / ".lightly/predictions" / TASKS).read_bytes())
@@ -253,42 +150,33 @@ def is_unchanged(datasource: Path, name: str, signature: str) -> bool:
     return known == signature and name in listed
 
 
-def describe_plan(plan: Plan, datasource: Path | None) -> Iterator[str]:
-    """A line for each job: what would be done."""
+def describe_plan(plan: Plan, datasource: str | Path | None = None) -> Iterator[str]:
+    """A line for each job: what `run_plan` would do."""
+    place = datasource or plan.datasource
     for job in plan.jobs:
-        name = job.name
-        known = datasource is not None and is_unchanged(storage.local_folder(datasource), name, _signature(job))
+        known = place is not None and is_unchanged(storage.local_folder(place), job.name, _signature(job))
         what = "unchanged" if known else "convert"
-        yield f"{what:<10} {name:<30} {job.format:<12} {', '.join(job.sources)}"
+        yield f"{what:<10} {job.name:<30} {job.format:<12} {', '.join(job.sources)}"
 
 
 def _run_job(
-    job: Job, name: str, datasource: Path, pool: Executor | None, overwrite: bool, progress: JobProgress | None
+    job: Job, datasource: Path, pool: Executor | None, overwrite: bool, progress: JobProgress | None
 ) -> Outcome:
-    def told(done: int, total: int | None, what: str) -> None:
-        if progress:
-            progress(name, done, total, what)
-
+    name = job.name
+    options = replace(
+        job.options,
+        format=None if job.format == "auto" else job.format,
+        task_name=name,
+        overwrite=overwrite,
+        workers=1,  # without the pool
+    )
     try:
         report = convert(
             _make_adapter(job),
             datasource,
-            format=job.format if job.format != "auto" else None,
-            task=job.task,
-            task_name=name,
-            classes=job.classes,
-            keep_category_ids=job.keep_category_ids,
-            image_prefix=job.image_prefix,
-            videos=job.videos,
-            frames=job.frames,
-            first_frame=job.first_frame,
-            frame_step=job.frame_step,
-            score=job.score,
-            on_error=job.on_error,
-            strict=job.strict,
-            overwrite=overwrite,
             executor=pool,
-            progress=told,
+            progress=None if progress is None else partial(progress, name),
+            **vars(options),
         )
     except ConversionError as error:
         return Outcome(name, "failed", str(error), error.report)
@@ -296,7 +184,7 @@ def _run_job(
         return Outcome(name, "failed", str(error))
     except BrokenProcessPool:
         return Outcome(name, "failed", KILLED)
-    except Exception as error:  # a defect of one adapter stops no other job
+    except Exception as error:  # a defect of one adapter does not stop the other jobs
         return Outcome(name, "failed", f"{type(error).__name__}: {error} (a defect of the adapter of {job.format})")
     return Outcome(name, "done", "", report)
 
@@ -304,16 +192,16 @@ def _run_job(
 def _make_adapter(job: Job) -> Adapter:
     adapters = []
     for source in job.sources:
-        name, path, options = job.format, Path(source), dict(job.options)
+        name, path, options = job.format, Path(source), job.format_options
         if name == "auto":
-            name, match = detect_one(path, settled=bool(options or job.task))
+            name, match = detect_one(path, settled=bool(options or job.options.task))
             path, options = match.source, {**match.options, **options}
         adapters.append(make_adapter(get_adapter(name), path, _typed(get_adapter(name), options)))
     return merged(adapters, job.conflicts)
 
 
 def _typed(cls: type[Adapter], options: dict[str, Any]) -> dict[str, Any]:
-    """Options as a file has them, as the types that the constructor declares."""
+    """Options as a plan gives them, converted to the types that the constructor declares."""
     types = {option.name: option.type for option in adapter_options(cls)}
     typed = {}
     for name, value in options.items():
@@ -326,36 +214,13 @@ def _typed(cls: type[Adapter], options: dict[str, Any]) -> dict[str, Any]:
     return typed
 
 
-def _adapter_options_of(job: Job, base: Path) -> None:
-    """Check a job's format and options, and make paths among them relative to the current folder."""
-    if job.format == "auto":
-        return
-    if job.format.endswith(".py") or ".py:" in job.format:
-        job.format = _below(base, job.format)
-    cls = get_adapter(job.format)
-    known = {option.name: option for option in adapter_options(cls)}
-    for name, value in job.options.items():
-        if name not in known:
-            raise UsageError(
-                f"the format {job.format} has no option {name!r}; its options are: {', '.join(known) or 'none'}"
-            )
-        if isinstance(value, str) and "Path" in str(known[name].type):
-            job.options[name] = _below(base, value)
-
-
-def _check_names(plan: Plan) -> None:
-    names = [job.name for job in plan.jobs]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise UsageError(f"two jobs make the task {twice[0]!r}: give one another task_name")
-
-
 def _signature(job: Job) -> str:
-    """The same exactly if the job is the same, and all files of its exports: their names, sizes and times."""
+    """Equal for two runs exactly if the job and the names, sizes and times of all files of its exports are equal."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(version("labelferry").encode())
-    digest.update(msgspec.json.encode(job, order="deterministic"))
-    paths = [*job.sources, *([job.videos] if job.videos else [])]
-    paths += [value for value in job.options.values() if isinstance(value, str) and os.path.exists(value)]
+    digest.update(msgspec.json.encode(job.to_dict(), order="deterministic"))
+    paths = [*job.sources, *([job.options.videos] if job.options.videos else [])]
+    paths += [value for value in job.format_options.values() if isinstance(value, str) and os.path.exists(value)]
     for path in paths:
         for place in _files_of(Path(path), with_predictions=job.format in ("lightly", "auto")):
             with suppress(OSError):
@@ -365,8 +230,8 @@ def _signature(job: Job) -> str:
 
 
 def _files_of(path: Path, with_predictions: bool) -> Iterator[Path]:
-    """All files of an export: those below a folder, and a datasource's predictions; a file, and what lies beside it if
-    it is one that tells where labels are."""
+    """All files of an export: those below a folder, with the predictions of a datasource if asked for; or a file, with
+    those beside it if the file only names where the labels are."""
     if not path.is_dir():
         yield path
         if path.suffix.lower() not in (".yaml", ".yml", ".data", ".txt", ".names"):
@@ -378,82 +243,3 @@ def _files_of(path: Path, with_predictions: bool) -> Iterator[Path]:
             yield from (
                 path / ".lightly/predictions" / name for name in find_files(path / ".lightly/predictions", None)
             )
-
-
-def _exports(folder: Path, datasource: Path | None) -> Iterator[tuple[Path, list[Detection]]]:
-    """Every place with an export, at and below a folder, and what it may be."""
-    stack = [folder]
-    while stack:
-        place = stack.pop()
-        own = datasource is not None and place.resolve() == datasource.resolve()
-        found = [one for one in detect(place, shallow=True) if not (own and one.format == "lightly")]
-        if found:
-            yield place, found
-        if not any(one.match.source == place for one in found):
-            below = Probe(place).listing(place)[1]
-            stack += [place / name for name in reversed(below) if not (found and name.lower() in _DATA_FOLDERS)]
-
-
-def _below(base: Path, path: str) -> str:
-    return str(base / Path(path).expanduser())
-
-
-def _toml(path: Path, text: str) -> tuple[Any, Callable[[str], int]]:
-    import sys
-
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        where = f"{path}:{line[1]}" if line else str(path)
-        raise ExportError(f"not TOML: {error}", where=where, code="broken-plan") from None
-
-    def line_of(place: str) -> int:
-        """Of `$.jobs[1].format`: the key below the second [[jobs]]."""
-        index, key = re.search(r"jobs\[(\d+)\]", place), place.rpartition(".")[2]
-        jobs = -1
-        start = 1
-        for number, line in enumerate(text.splitlines(), 1):
-            if re.match(r"\s*\[\[\s*jobs\s*\]\]", line):
-                jobs += 1
-                start = number if index and jobs == int(index[1]) else start
-            if (index is None or jobs == int(index[1])) and re.match(rf"\s*{re.escape(key)}\s*=", line):
-                return number
-        return start
-
-    return content, line_of
-
-
-def _yaml(path: Path, text: str) -> tuple[Any, Callable[[str], int]]:
-    """YAML, or JSON, which is a part of it."""
-    import yaml
-
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise ExportError(
-            f"not YAML: {getattr(error, 'problem', None) or error}", where=where, code="broken-plan"
-        ) from None
-
-    def line_of(place: str) -> int:
-        """Of `$.jobs[1].format`: the node that is furthest along this way."""
-        node: Any = root
-        for key, index in re.findall(r"\.([\w-]+)|\[(\d+)\]", place):
-            below = None
-            if index and isinstance(node, yaml.SequenceNode) and int(index) < len(node.value):
-                below = node.value[int(index)]
-            elif key and isinstance(node, yaml.MappingNode):
-                below = next((value for name, value in node.value if name.value == key), None)
-            if below is None:
-                break
-            node = below
-        return 1 if node is None else int(node.start_mark.line) + 1
-
-    return content, line_of

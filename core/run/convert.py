@@ -6,17 +6,18 @@ import hashlib
 import math
 import os
 import pickle
+import re
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from labelferry.errors import ExportError, LabelferryError, UsageError
+from labelferry.errors import ExportError, LabelferryError, UsageError, did_you_mean
 from labelferry.findings import Finding
 from labelferry.lightly import storage
 from labelferry.lightly.categories import plan_categories
@@ -25,14 +26,14 @@ from labelferry.lightly.conform import Target
 from labelferry.lightly.encode import encode_schema
 from labelferry.lightly.names import image_name
 from labelferry.lightly.task_folder import TaskFolder
-from labelferry.model import Image
+from labelferry.model import Image, Listed, Refused
 from labelferry.plugin.adapter import Adapter, make_adapter
-from labelferry.plugin.export import Export, Request
+from labelferry.plugin.export import Request
 from labelferry.plugin.registry import get_adapter, short_name
 from labelferry.report import ConversionError, Report, Tally, make_report
 from labelferry.run.job import Chunk, Job
+from labelferry.run.options import OPTION_NAMES, Options, shows_options
 from labelferry.run.workers import results
-from labelferry.task_type import TaskType
 
 if TYPE_CHECKING:
     from labelformat.model.instance_segmentation import InstanceSegmentationInput
@@ -50,26 +51,11 @@ Progress: TypeAlias = Callable[[int, "int | None", str], None]
 `images` or `frames`."""
 
 
+@shows_options
 def convert(
     source: str | Path | Adapter | LabelformatInput,
     datasource: str | Path,
     *,
-    format: str | None = None,
-    task: TaskType | str | None = None,
-    task_name: str | None = None,
-    classes: Iterable[str] | Mapping[str, str] | None = None,
-    keep_category_ids: bool = False,
-    image_prefix: str = "",
-    videos: str | Path | None = None,
-    frames: str | None = None,
-    first_frame: int | None = None,
-    frame_step: int = 1,
-    as_: Literal["images", "frames"] | None = None,
-    score: float = 1.0,
-    on_error: Literal["fail", "skip"] = "fail",
-    strict: bool = False,
-    overwrite: bool = False,
-    workers: int | None = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -78,76 +64,52 @@ def convert(
 
     Args:
         source: path of the export; or an adapter, or an input of labelformat.
-        datasource: folder that holds, or is to hold, `.lightly`.
-        format: the input format's name, as `labelferry formats` lists them; `auto` detects it; not needed with an
-            adapter.
-        task: the task type; by default the richest that the export holds.
-        task_name: the task's name; by default made of the format and the task type.
-        classes: names of the classes to keep, or new name by old name: equal new names merge.
-        keep_category_ids: keep the source's category ids; by default they become 0..N-1 in the same order.
-        image_prefix: put before every image's path, for a datasource whose root lies above the export's images.
-        videos: folder of the videos whose frames the labels are for, which is the input datasource's root; or a
-            single video. Every frame of every video gets a file.
-        frames: how image names name frames, for frames that were extracted to images: `{video}_{frame}`, or a
-            regular expression with these groups, that matches the whole name without its extension.
-        first_frame: number of a video's first frame, 0 or 1; by default what the format says, 0 with `frames`.
-        frame_step: how many frames there are from one number to the next.
-        as_: `frames`, which needs `videos` and is the default with it, or `images`.
-        score: the score of labels that have none, in [0, 1].
-        on_error: `fail` reads everything and publishes nothing if there is an error; `skip` publishes the rest.
-        strict: treat repairs as errors.
-        overwrite: replace a task of this name.
-        workers: processes to use; 1 works in this one, None decides by the work there is. Worker processes import
-            the calling script, which therefore needs `if __name__ == "__main__":`.
-        executor: any `concurrent.futures.Executor` to use instead.
-        progress: called with how many are done, how many there are, if known, and of what: `videos` while their
-            frames are counted, then `images` or `frames`.
+        datasource: folder that holds `.lightly`, or will hold it.
+        {options}
+        executor: any `concurrent.futures.Executor` to use in place of `workers`.
+        progress: called with (done, total, unit): how many are done, how many there are (None if not known), and of
+            what: `videos` while their frames are counted, then `images` or `frames`.
         options: the format's own options.
 
     Raises:
         ConversionError: the export has errors; nothing was published.
         ExportError: the export as a whole cannot be read.
-        UsageError: the arguments are at fault.
+        UsageError: the arguments are wrong.
     """
     started = time.monotonic()
-    source_name, name, adapter = _resolve(source, format, task, options)
-    if not 0 <= score <= 1:
-        raise UsageError(f"the score {score} is not in [0, 1]")
-    if on_error not in ("fail", "skip"):
-        raise UsageError(f"on_error is 'fail' or 'skip', not {on_error!r}")
-    if strict and on_error == "skip":
-        raise UsageError("strict makes every repair an error, and on_error='skip' would then publish all the same")
-    if workers is not None and workers < 1:
-        raise UsageError(f"workers is at least 1, not {workers}")
+    given, options = Options.take(options)
+    source_name, name, adapter = _resolve(source, given, options)
     folder = storage.local_folder(datasource)
-    frames_wanted = _as_frames(as_, videos, frames, first_frame, frame_step)
-    if frames is not None:
-        from labelferry.video.footage import frame_pattern
+    pattern: re.Pattern[str] | None = None
+    if given.frames is not None:
+        from labelferry.video.names import frame_pattern
 
-        frame_pattern(frames)
-    export = adapter.open(Request(None if task is None else TaskType.of(task), frames_wanted))
-    kept = classes if classes is None or isinstance(classes, Mapping) else {one: one for one in classes}
-    plan = plan_categories(export.categories, kept, keep_category_ids)
-    target = Target(export.task, plan, score, export.has_sizes)
-    task_name = f"{short_name(name)}_{target.task}" if task_name is None else task_name
-    fingerprint = _fingerprint(adapter, target, image_prefix, export.files)
+        pattern = frame_pattern(given.frames)
+    export = adapter.open(Request(given.task_type(), given.as_frames))
+    plan = plan_categories(export.categories, given.new_names(), given.keep_category_ids)
+    target = Target(export.task, plan, given.score, export.has_sizes)
+    task_name = f"{short_name(name)}_{target.task}" if given.task_name is None else given.task_name
+    fingerprint = _fingerprint(adapter, target, given.image_prefix, export.files)
+    workers = given.workers
     if fingerprint is None and workers != 1:
         if workers is not None:
             raise UsageError("the adapter cannot be sent to worker processes: define its class at the top of a module")
         workers = 1
 
-    with TaskFolder(folder, task_name, fingerprint or uuid.uuid4().hex[:16], overwrite) as task_folder:
+    with TaskFolder(folder, task_name, fingerprint or uuid.uuid4().hex[:16], given.overwrite) as task_folder:
         try:
             footage = None
-            if videos is not None:  # counting frames takes time: not before the task is known to be free
-                footage = _footage(Path(videos).expanduser(), export, frames, first_frame, frame_step, progress)
+            if given.videos is not None:  # counting frames takes time: not before the task is known to be free
+                footage = _footage(given, pattern, export.first_frame, progress)
             job = Job(export, target, str(task_folder.files), name)
             os.makedirs(task_folder.files, exist_ok=True)
-            run = _Run(job, task_folder, footage, image_prefix, progress, JOURNAL_AFTER if fingerprint else math.inf)
+            journal_after = JOURNAL_AFTER if fingerprint else math.inf
+            run = _Run(job, task_folder, footage, given.image_prefix, progress, journal_after)
             tally = run.tally_of(results(job, run.chunks(), workers, executor))
             leave_out_collisions(task_folder.files, tally)
-            kinds: tuple[Any, ...] = ("error", "repair", "warning") if strict else ("error",)
-            failed = on_error == "fail" and tally.count(*kinds) > 0
+            failed = (given.on_error == "fail" and tally.count("error") > 0) or (
+                given.strict and tally.count("repair", "warning") > 0
+            )
             if not failed:
                 task_folder.commit(encode_schema(target.task, plan.categories))
         except LabelferryError:
@@ -167,7 +129,7 @@ def convert(
         videos=0 if footage is None else len(footage.videos),
         published=not failed,
         resumed_images=run.resumed,
-        strict=strict,
+        strict=given.strict,
         seconds=time.monotonic() - started,
     )
     if failed:
@@ -176,12 +138,10 @@ def convert(
 
 
 def _resolve(
-    source: str | Path | Adapter | LabelformatInput,
-    format: str | None,
-    task: TaskType | str | None,
-    options: dict[str, Any],
+    source: str | Path | Adapter | LabelformatInput, given: Options, options: dict[str, Any]
 ) -> tuple[str, str, Adapter]:
-    """The source's name for the report, the format's name, and the adapter."""
+    """The source's name for the report, the format's name, and the adapter with these options of its own."""
+    format = given.format
     if not isinstance(source, str | os.PathLike | Adapter):
         from labelferry.converters.labelformat import Labelformat
 
@@ -189,27 +149,28 @@ def _resolve(
         format = format or "labelformat"
     if isinstance(source, Adapter):
         if options:
-            raise UsageError(f"{', '.join(options)}: an adapter takes its options when it is made")
+            hint = did_you_mean(next(iter(options)), OPTION_NAMES)
+            raise UsageError(f"{', '.join(options)}: an adapter takes its options when it is made{hint}")
         return type(source).__name__, format or type(source).__module__.rpartition(".")[2], source
     if format is None:
         raise UsageError("say which format the export has: format=...")
     if format == "auto":
         from labelferry.plugin.detect import detect_one
 
-        format, match = detect_one(source, settled=bool(options or task))
+        format, match = detect_one(source, settled=bool(options or given.task))
         source, options = match.source, {**match.options, **options}
-    return str(source), format, make_adapter(get_adapter(format), source, options)
+    return str(source), format, make_adapter(get_adapter(format), source, options, OPTION_NAMES)
 
 
-def _footage(
-    path: Path, export: Export, frames: str | None, first_frame: int | None, frame_step: int, progress: Progress | None
-) -> Footage:
-    """The videos whose frames are wanted."""
-    from labelferry.video.footage import Footage, frame_pattern
+def _footage(given: Options, pattern: re.Pattern[str] | None, first_frame: int, progress: Progress | None) -> Footage:
+    """The videos whose frames are wanted; `first_frame` is the format's."""
+    from labelferry.video.footage import Footage
 
-    pattern = None if frames is None else frame_pattern(frames)
-    first = (export.first_frame if pattern is None else 0) if first_frame is None else first_frame
-    return Footage(path, pattern, first, frame_step, progress)
+    assert given.videos is not None
+    first = given.first_frame
+    if first is None:
+        first = first_frame if pattern is None else 0
+    return Footage(Path(given.videos).expanduser(), pattern, first, given.frame_step, progress)
 
 
 @dataclass
@@ -236,16 +197,16 @@ class _Run:
     def chunks(self) -> Iterator[Chunk]:
         """The chunks that are to be converted; those that a killed run has written are passed over."""
         export = self.job.export
-        for images, findings in self._cut(self._named()):
+        for images, refused, findings in self._cut(self._named()):
             is_long = self.task_folder.finished or time.monotonic() - self._begun > self.journal_after
-            digest = chunk_digest(images) if is_long and images else ""
+            digest = chunk_digest(images, refused) if is_long and images else ""
             if known := self.task_folder.finished.get(digest):
                 earlier = Tally.from_json(known)
                 if self.task_folder.restore(earlier.files):
                     self._waiting.append(("", len(images), earlier))
                     continue
             self._waiting.append((digest, len(images), None))
-            yield Chunk(images, findings, export.payload(images))
+            yield Chunk(images, refused, findings, export.payload(images))
 
     def tally_of(self, converted: Iterable[Tally]) -> Tally:
         """The whole run's tally, in the order of the chunks."""
@@ -275,38 +236,44 @@ class _Run:
             self.resumed += earlier.images
             self._done += images
 
-    def _cut(self, named: Iterable[Image | Finding]) -> Iterator[tuple[list[Image], list[Finding]]]:
+    def _cut(self, named: Iterable[Listed]) -> Iterator[tuple[list[Image], dict[int, Finding], list[Finding]]]:
+        """Images, those of them that get no file, and findings, for each chunk."""
         images: list[Image] = []
+        refused: dict[int, Finding] = {}
         findings: list[Finding] = []
         for one in named:
             if isinstance(one, Finding):
                 findings.append(replace(one, image=len(images)))
                 continue
-            images.append(one)
+            if isinstance(one, Refused):
+                refused[len(images)] = one.finding
+                images.append(one.image)
+            else:
+                images.append(one)
             if len(images) == self.job.export.chunk:
-                yield images, findings
-                images, findings = [], []
+                yield images, refused, findings
+                images, refused, findings = [], {}, []
         if images or findings:
-            yield images, findings
+            yield images, refused, findings
 
-    def _named(self) -> Iterator[Image | Finding]:
+    def _named(self) -> Iterator[Listed]:
         """The export's images, or all frames of videos, under the names that the datasource knows them by."""
         images = self.job.export.images()
         for image in images if self.footage is None else self.footage.frames_of(images):
-            if isinstance(image, Finding):
+            if not isinstance(image, Image):
                 yield image
                 continue
             try:
                 name = image_name(image.file_name, self.image_prefix)
             except ExportError as error:
-                yield Finding.error(error.code, image.file_name, error.message)
+                yield Refused(image, Finding.error(error.code, image.file_name, error.message))
                 continue
             yield image if name == image.file_name else image._replace(file_name=name)
 
 
-def chunk_digest(images: list[Image]) -> str:
+def chunk_digest(images: list[Image], refused: dict[int, Finding]) -> str:
     """The same exactly if the images, what they carry, and every file that their labels come from are the same."""
-    digest = hashlib.sha1(pickle.dumps(images, 5), usedforsecurity=False)
+    digest = hashlib.sha1(pickle.dumps((images, refused), 5), usedforsecurity=False)
     for image in images:
         for path in image.files:
             digest.update(file_state(path))
@@ -334,22 +301,3 @@ def _fingerprint(adapter: Adapter, target: Target, image_prefix: str, files: Ite
     for path in files:
         digest.update(os.fsencode(path) + b":" + file_state(path))
     return digest.hexdigest()
-
-
-def _as_frames(
-    as_: str | None, videos: str | Path | None, frames: str | None, first_frame: int | None, frame_step: int
-) -> bool:
-    """Whether the images are frames of videos."""
-    if as_ not in (None, "images", "frames"):
-        raise UsageError(f"--as is 'images' or 'frames', not {as_!r}")
-    if videos is None and as_ == "frames":
-        raise UsageError("--as frames: name the folder of the videos with --videos, as their frames have to be counted")
-    if videos is not None and as_ == "images":
-        raise UsageError("--as images and --videos exclude each other: with --videos the images are frames")
-    if videos is None and (frames is not None or first_frame is not None or frame_step != 1):
-        raise UsageError("--frames, --first-frame and --frame-step need --videos, the folder of the videos")
-    if first_frame not in (None, 0, 1):
-        raise UsageError(f"--first-frame is 0 or 1, not {first_frame}")
-    if frame_step < 1:
-        raise UsageError(f"--frame-step is at least 1, not {frame_step}")
-    return videos is not None

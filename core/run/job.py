@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from labelferry.batch import UNKNOWN, Batch
+from labelferry.columns import UNKNOWN, Batch
 from labelferry.errors import ExportError, LabelferryError
 from labelferry.findings import Finding
 from labelferry.lightly.conform import Target, Unaccounted
@@ -27,11 +27,13 @@ class Chunk(NamedTuple):
 
     Attributes:
         images: in the order of the export.
+        refused: by place, why an image gets no file.
         findings: what was met when they were listed; `image` is the place of the image that follows.
         payload: what the export gives to read them.
     """
 
     images: list[Image]
+    refused: dict[int, Finding]
     findings: list[Finding]
     payload: Any
 
@@ -56,9 +58,10 @@ class Job:
         """Write the prediction files of a chunk, and count."""
         tally, findings = Tally(), list(chunk.findings)
         tally.found = sum(finding.lost for finding in findings)
-        for start, prepared in self._prepare(chunk.images, chunk.payload, 0):
+        for start, prepared in self._prepare(chunk, chunk.images, 0):
             if isinstance(prepared, Finding):
-                findings.append(replace(prepared, image=start))
+                finding = chunk.refused.get(start, prepared)
+                findings.append(replace(finding, image=start, lost=prepared.lost))
                 tally.found += prepared.lost
                 continue
             counts, found = write(prepared, self.folder)
@@ -68,17 +71,19 @@ class Job:
         tally.add(in_order(findings))
         return tally
 
-    def _prepare(self, images: Sequence[Image], payload: Any, start: int) -> list[tuple[int, Prepared | Finding]]:
-        """The batches of images, each with the place of its first image in the chunk.
+    def _prepare(self, chunk: Chunk, images: Sequence[Image], start: int) -> list[tuple[int, Prepared | Finding]]:
+        """The batches of images from a place in the chunk on, each with the place of its first image.
 
-        If reading or checking fails, it is done again image by image, so that only the images at fault are missing.
+        If reading or checking fails, it is done again image by image, so that only faulty images are missing.
         """
         done: list[tuple[int, Prepared | Finding]] = []
         at = start
         try:
-            for batch in self._read(images, payload):
-                done.append((at, prepare(batch, self.target)))
-                at += len(batch.names)
+            for batch in self._read(images, chunk.payload):
+                end = at + len(batch.names)
+                refused = {place - at: why for place, why in chunk.refused.items() if at <= place < end}
+                done.append((at, prepare(_without(batch, refused) if refused else batch, self.target)))
+                at = end
             if at != start + len(images):
                 raise Unaccounted(f"{len(images)} images were to be read, {at - start} were")
         except Exception as error:
@@ -86,7 +91,7 @@ class Job:
                 raise
             if len(images) == 1:
                 return [(start, self._failure(error, images[0].file_name))]
-            alone = [self._prepare([image], payload, start + i) for i, image in enumerate(images)]
+            alone = [self._prepare(chunk, [image], start + i) for i, image in enumerate(images)]
             return [one for each in alone for one in each]
         return done
 
@@ -118,6 +123,19 @@ class Job:
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         text = f"{type(error).__name__}: {error} (at {place}, a defect of the adapter of the format {self.format})"
         return Finding.error("adapter-failed", name, text)
+
+
+def _without(batch: Batch, refused: dict[int, Finding]) -> Batch:
+    """The batch without the labels of images that get no file: what is lost is counted by the reason, whatever else was
+    found when they were read."""
+    is_refused = np.zeros(len(batch.names), np.bool_)
+    is_refused[list(refused)] = True
+    counts = batch.counts
+    lost = np.where(batch.found < 0, counts, batch.found + batch.interpolated).tolist()
+    findings = [finding for finding in batch.findings if finding.image not in refused]
+    findings += [replace(why, image=b, lost=lost[b]) for b, why in refused.items()]
+    kept = batch.take(~is_refused[batch.owners])
+    return replace(kept, refused=batch.refused | is_refused, findings=findings)
 
 
 def _of_frames(batch: Batch, images: Sequence[Image]) -> Batch:

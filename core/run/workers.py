@@ -22,7 +22,7 @@ from labelferry.run.job import Chunk, Job
 POOL_AFTER = 1.0
 """Seconds of work in this process before worker processes, which take a moment to start, are worth it."""
 
-KILLED = "a worker process was killed, perhaps for want of memory; run again with fewer --workers"
+KILLED = "a worker process was killed, perhaps because memory ran out; run again with fewer --workers"
 
 
 @contextmanager

@@ -1,7 +1,4 @@
-"""Frames of videos: their names, how many there are, and which labels belong to which.
-
-Names: https://docs.lightly.ai/docs/prediction-format (videos), and `VideoDataset` in the PyPI package `lightly`.
-"""
+"""The videos of a datasource, and which labels belong to which of their frames."""
 
 from __future__ import annotations
 
@@ -16,9 +13,10 @@ from typing import NamedTuple
 
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
-from labelferry.model import UNLABELLED, Image, VideoFrame
+from labelferry.model import UNLABELLED, Image, Listed, Refused, VideoFrame
 from labelferry.reading.images import VIDEO_EXTENSIONS, find_files
 from labelferry.video.frame_count import FrameCount, count_frames
+from labelferry.video.names import frame_name
 
 
 class Video(NamedTuple):
@@ -26,7 +24,7 @@ class Video(NamedTuple):
 
     Attributes:
         name: path relative to the input datasource's root, with forward slashes.
-        frames: how many frames PyAV decodes of it.
+        frames: number of frames that PyAV decodes.
         size: (width, height) of a frame in pixels.
     """
 
@@ -35,56 +33,23 @@ class Video(NamedTuple):
     size: tuple[int, int]
 
 
-def frame_name(video: str, index: int, frames: int) -> str:
-    """What Lightly calls a frame: `subdir/video_1.mp4`, 99 of 200, is `subdir/video_1-099-mp4.png`.
-
-    Args:
-        video: path of the video relative to the input datasource's root.
-        index: the frame's, from 0.
-        frames: how many the video has.
-    """
-    stem, _, extension = video.rpartition(".")
-    return f"{stem}-{index:0{len(str(frames))}}-{extension}.png"
-
-
-def frame_pattern(text: str) -> re.Pattern[str]:
-    """How names of images name frames: `{video}_{frame}`, or a regular expression with groups of these names.
-
-    Raises:
-        UsageError: it does not name both.
-    """
-    if "(?P<" not in text:
-        parts = re.split(r"(\{video\}|\{frame\})", text)
-        groups = {"{video}": "(?P<video>.+)", "{frame}": r"(?P<frame>\d+)"}
-        text = "".join(groups.get(part) or re.escape(part) for part in parts)
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise UsageError(f"--frames {text!r} is no regular expression: {error}") from None
-    if not {"video", "frame"} <= pattern.groupindex.keys():
-        raise UsageError(
-            "--frames names the video and the frame: '{video}_{frame}', or a regular expression with the groups "
-            f"(?P<video>...) and (?P<frame>...); found {text!r}"
-        )
-    return pattern
-
-
 class Footage:
-    """The videos of a datasource, and the images that stand for their frames.
+    """The videos of a datasource, and the images of an export that are frames of them.
 
     Args:
-        path: folder of the videos, which names are relative to, or a single video.
-        pattern: how the names of images, without their extension, name frames; None if the export itself names them.
+        path: folder of the videos, to which their names are relative, or a single video.
+        pattern: matches the names of images without their extension, as `frame_pattern` makes it; None if the export
+            itself names video and frame.
         first_frame: number that the export gives the first frame.
-        frame_step: how many frames there are from one number to the next.
-        progress: is told how many videos have been counted, of how many.
+        frame_step: number of frames from one frame number of the export to the next.
+        progress: called with (videos counted, number of videos, "videos").
 
     Attributes:
         videos: all that can be read, in the order of their names.
-        findings: what is wrong with the others.
+        findings: errors and repairs of videos.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there is no video.
     """
 
     def __init__(
@@ -110,7 +75,7 @@ class Footage:
                 if progress:
                     progress(done, len(names), "videos")
                 if isinstance(count, ExportError):
-                    self.findings.append(Finding("error", count.code, count.where, count.message))
+                    self.findings.append(Finding.error(count.code, count.where, count.message))
                     continue
                 self.findings += count.findings(f"{folder}/{name}")
                 self.videos.append(Video(name, count.frames, (count.width, count.height)))
@@ -125,41 +90,43 @@ class Footage:
                 self._by_base.setdefault(key, []).append(name)
 
     def count_frames(self) -> int:
-        """Frames of all videos, which is how many files there will be."""
+        """Number of frames of all videos, which is the number of prediction files."""
         return sum(video.frames for video in self.videos)
 
-    def frames_of(self, images: Iterable[Image | Finding]) -> Iterator[Image | Finding]:
-        """The frames that images stand for, then all other frames, without labels.
+    def frames_of(self, images: Iterable[Listed]) -> Iterator[Listed]:
+        """The frames of images, then all other frames, without labels.
 
         Args:
-            images: as an export gives them, with its findings.
+            images: as an export lists them.
         """
         videos = {video.name: video for video in self.videos}
         labelled = {name: bytearray(video.frames) for name, video in videos.items()}
         found: dict[str, str | Finding] = {}
         for image in images:
-            if isinstance(image, Finding):
+            if not isinstance(image, Image):
                 yield image
                 continue
             frame = self._frame_of(image)
             if isinstance(frame, Finding):
-                yield frame
+                yield Refused(image, frame)
                 continue
             name = found.get(frame.video)
             if name is None:
                 name = found[frame.video] = self._find(frame.video)
             if isinstance(name, Finding):
-                yield replace(name, where=image.file_name)
+                yield Refused(image, replace(name, where=image.file_name))
                 continue
-            if name not in videos:  # unreadable, which is told already
+            if name not in videos:
+                text = f"the video {name}, whose frame this is, cannot be read"
+                yield Refused(image, Finding.error("frame-without-video", image.file_name, text))
                 continue
             index = (frame.number - self._first_frame) * self._frame_step
             video = videos[name]
             if not 0 <= index < video.frames:
-                yield self._beyond(image, frame, index, video)
+                yield Refused(image, self._beyond(image, frame, index, video))
             elif labelled[name][index]:
-                text = f"frame {frame.number} of {name} has labels already; two labels for one frame"
-                yield Finding.error("frame-twice", image.file_name, text)
+                text = f"frame {frame.number} of {name} already has labels"
+                yield Refused(image._replace(size=video.size), Finding.error("frame-twice", image.file_name, text))
             else:
                 labelled[name][index] = 1
                 yield Image(frame_name(name, index, video.frames), image.source, frame, video.size, image.files)
@@ -174,22 +141,22 @@ class Footage:
         if self._pattern is None:
             if image.frame is not None:
                 return image.frame
-            text = "the labels do not say which frame of which video this is; say with --frames how its name does"
-            return Finding("error", "frame-unnamed", image.file_name, text)
+            text = "the labels do not name the video and the frame of this image; describe its name with --frames"
+            return Finding.error("frame-unnamed", image.file_name, text)
         stem = os.path.splitext(image.file_name)[0].replace("\\", "/")
         match = self._pattern.fullmatch(stem)
         if match is None:
             text = f"the name, without extension, does not match --frames {self._pattern.pattern!r}"
-            return Finding("error", "frame-unnamed", image.file_name, text)
+            return Finding.error("frame-unnamed", image.file_name, text)
         try:
             return VideoFrame(match["video"], int(match["frame"]))
         except (TypeError, ValueError):
-            text = f"--frames {self._pattern.pattern!r} finds {match['frame']!r} in it, which is no number"
-            return Finding("error", "frame-unnamed", image.file_name, text)
+            text = f"the frame that --frames {self._pattern.pattern!r} finds in it is not a number: {match['frame']!r}"
+            return Finding.error("frame-unnamed", image.file_name, text)
 
     def _find(self, wanted: str) -> str | Finding:
-        """The video that labels call so: by its path, or by the end of it, with or without extension; of several, that
-        which shares most of the path."""
+        """The video that labels name by its path or the end of its path, with or without extension. If several match,
+        the one that shares most of the path."""
         wanted = _composed(wanted.replace("\\", "/").removeprefix("./"))
         base = wanted.rpartition("/")[2]
         candidates = []
@@ -200,28 +167,27 @@ class Footage:
                 candidates.append((known == wanted, min(len(known), len(wanted)), known == path, name))
         candidates.sort(reverse=True)
         if not candidates:
-            text = f"there is no video {wanted!r} in {self._folder}"
-            return Finding("error", "video-missing", "", text)
+            return Finding.error("video-missing", "", f"there is no video {wanted!r} in {self._folder}")
         if len(candidates) > 1 and candidates[0][:3] == candidates[1][:3]:
             names = ", ".join(sorted(name for *rank, name in candidates if tuple(rank) == candidates[0][:3])[:3])
-            return Finding("error", "video-ambiguous", "", f"the video {wanted!r} may be any of {names}")
+            return Finding.error("video-ambiguous", "", f"the name {wanted!r} matches several videos: {names}")
         return candidates[0][-1]
 
     def _beyond(self, image: Image, frame: VideoFrame, index: int, video: Video) -> Finding:
         text = f"frame {frame.number} of {video.name}"
         if self._frame_step > 1:
-            text += f", with --frame-step {self._frame_step} its frame {index} from 0"
+            text += f" (index {index} with --frame-step {self._frame_step})"
         text += f": the video has {video.frames} frames"
         if index < 0:
             text += f", and the first is number {self._first_frame}"
             text += "; is --first-frame 0 meant?" if frame.number == 0 else ""
         elif index == video.frames and self._first_frame == 0:
             text += ", and the first is number 0; is --first-frame 1 meant?"
-        return Finding("error", "frame-beyond-video", image.file_name, text)
+        return Finding.error("frame-beyond-video", image.file_name, text)
 
 
 def _composed(name: str) -> str:
-    """A name as most systems write it: macOS stores an ä as an a and two dots."""
+    """A name in Unicode's composed form: macOS stores ä as two characters."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 

@@ -1,9 +1,9 @@
-"""How many frames PyAV decodes of a video, without decoding it where its packets prove the number.
+"""The number of frames that PyAV decodes from a video, without decoding where the packets prove it.
 
-A packet is one frame unless something makes it more or less: fields, hidden frames, frames whose references are
-missing, edit lists, damage. Where packets are whole pictures of their own (MP4 and WebM with H.264, H.265, VP8, VP9 or
-AV1), the first bytes of each tell whether any of that is so; if not, the packets are counted. All else is decoded:
-docs/videos.md lists what decides.
+A packet is one frame, except for fields, hidden frames, missing references, edit lists and damage. Where each packet
+holds one whole picture (MP4 and WebM with H.264, H.265, VP9 or AV1), the first bytes of every packet show whether there
+are such exceptions. If there are none, the packets are counted; all other videos are decoded. docs/videos.md lists the
+conditions.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from av.error import FFmpegError
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.video.bitstream import CHECKS, Unproven
+from labelferry.video.packets import CHECKS, Unproven
 
 _WHOLE_PICTURES = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
-"""Containers that store exactly one access unit a packet."""
+"""Names of containers with exactly one access unit in a packet."""
 
 
 class FrameCount(NamedTuple):
-    """What a full decode of a video gives.
+    """The result of a full decode.
 
     Attributes:
-        frames: how many frames.
-        width: of each, in pixels.
-        height: of each, in pixels.
-        broken: why decoding stopped before the end, if it did.
+        frames: number of frames.
+        width: width of a frame in pixels.
+        height: height of a frame in pixels.
+        broken: why frames are missing; empty if the video is intact.
     """
 
     frames: int
@@ -38,16 +38,16 @@ class FrameCount(NamedTuple):
     broken: str = ""
 
     def findings(self, path: str | Path) -> list[Finding]:
-        """What the user must be told of it."""
-        text = f"it breaks off ({self.broken}); the {self.frames:,} frames that PyAV decodes are taken"
-        return [Finding("repair", "video-truncated", str(path), text)] if self.broken else []
+        """A repair if the video is truncated or damaged."""
+        text = f"truncated or damaged ({self.broken}); only the {self.frames:,} frames that PyAV decodes are used"
+        return [Finding.repair("video-truncated", str(path), text)] if self.broken else []
 
 
 def count_frames(path: str | Path) -> FrameCount:
-    """How many frames PyAV decodes of the first video stream, as `container.decode(video=0)` gives them.
+    """Counts the frames of the first video stream as PyAV's `container.decode(video=0)` gives them.
 
     Raises:
-        ExportError: it is no video, or none of its frames can be decoded.
+        ExportError: the file is missing or is not a video, or no frame can be decoded.
     """
     try:
         try:
@@ -64,7 +64,7 @@ def count_frames(path: str | Path) -> FrameCount:
 
 
 def _open(path: str | Path) -> Any:
-    return av.open(str(path), metadata_errors="replace")  # titles need not be Unicode
+    return av.open(str(path), metadata_errors="replace")  # titles may not be UTF-8
 
 
 def _video_stream(container: Any) -> Any:
@@ -73,7 +73,7 @@ def _video_stream(container: Any) -> Any:
         raise ExportError(f"no video in it, only {kinds}", where=container.name, code="video-broken")
     stream = container.streams.video[0]
     if stream.codec_context is None:
-        raise ExportError("PyAV has no decoder for it", where=container.name, code="video-broken")
+        raise ExportError("PyAV has no decoder for the video", where=container.name, code="video-broken")
     return stream
 
 
@@ -91,9 +91,9 @@ def _count_packets(container: Any) -> FrameCount:
                 continue
             if packet.is_corrupt or packet.is_discard or packet.pts is None or _has_own_description(packet):
                 raise Unproven
-            check(memoryview(packet))
+            check(memoryview(packet), packet.pts)
             frames += 1
-    except (IndexError, FFmpegError):  # cut short, or not what it says it is
+    except (IndexError, FFmpegError):  # truncated or invalid headers
         raise Unproven from None
     if not frames or stream.frames not in (0, frames) or min(codec.width, codec.height) < 1:
         raise Unproven
@@ -101,17 +101,20 @@ def _count_packets(container: Any) -> FrameCount:
 
 
 def _has_own_description(packet: Any) -> bool:
-    """Whether parameter sets other than the stream's begin here; an older PyAV does not tell."""
+    """Whether other parameter sets than the stream's begin here. Older versions of PyAV cannot tell."""
     return hasattr(packet, "has_sidedata") and packet.has_sidedata("new_extradata")
 
 
 def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
-    """By decoding with threads across frames; once more with PyAV's own settings, which lose other frames of what is
-    damaged, unless each packet gave its frame."""
+    """Counts by decoding with threads across frames. Threads lose other frames of damaged videos than PyAV's own
+    settings do, so the video is decoded again with those unless every packet gave one frame."""
     frames, broken, size = 0, "", (0, 0)
     with _open(path) as container:
         stream = _video_stream(container)
-        own_threads, stream.thread_type = stream.thread_type, threads
+        own_threads = str(stream.thread_type.name)
+        if stream.codec_context.name == "vp8":  # its decoder ignores errors with threads across frames
+            threads = own_threads
+        stream.thread_type = threads
         is_cut, packets = False, 0
         try:
             for packet in container.demux(stream):
@@ -123,9 +126,9 @@ def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
         except FFmpegError as error:
             broken = error.strerror or type(error).__name__
     if threads == "AUTO" and (broken or is_cut or frames != packets):
-        return _count_decoded(path, str(own_threads.name))
+        return _count_decoded(path, own_threads)
     if not frames:
         raise ExportError(
-            f"no frame of it can be decoded: {broken or 'it is empty'}", where=str(path), code="video-broken"
+            f"no frame can be decoded: {broken or 'the video is empty'}", where=str(path), code="video-broken"
         )
-    return FrameCount(frames, *size, broken or ("a packet is cut short" if is_cut else ""))
+    return FrameCount(frames, *size, broken or ("a packet is truncated" if is_cut else ""))

@@ -346,3 +346,47 @@ def test_huge_claims_take_no_memory(image: dict[str, int], segmentation: Any, co
         env={"OPENBLAS_NUM_THREADS": "1", "PATH": ""},
     )
     assert done.stdout.split() == ([] if code is None else [code])
+
+
+def test_sizes_and_ids_beyond_64_bits(tmp_path: Path, convert: Convert, fails: Fails) -> None:
+    source = dataset(annotation={"id": 10**30})
+    source["images"].append({"id": 2, "file_name": "b.jpg", "width": -(10**30), "height": 12})
+    source["annotations"].append({"id": 10**31, "image_id": 2, "category_id": 1, "bbox": [1e30, 2, 4, 4]})
+    assert fails(written(tmp_path, source), format="coco")["image-size"][0][0] == "b.jpg"
+    source["images"][1]["width"] = 10**30
+    found = convert(written(tmp_path, source), format="coco", keep_category_ids=True)
+    assert found["a.jpg"] == [{"category_id": 1, "bbox": [2, 2, 4, 4], "score": 1.0}]
+    ((where, _),) = {f.code: f.examples for f in convert.report.repairs}["box-outside"]  # type: ignore[attr-defined]
+    assert where.endswith(f"annotation id {10**31}")
+
+
+def test_keypoint_results_without_a_box_have_that_of_their_keypoints(tmp_path: Path, convert: Convert) -> None:
+    base = dataset(annotations=[], categories=[{"id": 1, "name": "person", "keypoints": ["a", "b"], "skeleton": []}])
+    points = [[2, 3, 0.5, 8, 5, 0.25], [0, 0, 0, 8, 5, 0.25], [0, 0, 0, 0, 0, 0]]
+    results = [{"image_id": 1, "category_id": 1, "keypoints": one, "score": 0.5} for one in points]
+    options = {"format": "coco", "dataset": written(tmp_path, base, "base.json")}
+    found = convert(written(tmp_path, results), task="object-detection", on_error="skip", **options)
+    assert [(one["bbox"], one["score"]) for one in found["a.jpg"]] == [([2, 3, 6, 2], 0.5), ([7.5, 4.5, 1, 1], 0.5)]
+    assert [(f.code, f.count) for f in convert.report.errors] == [("box-missing", 1)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("instances.json", "object-detection"),
+        ("instances.json", "instance-segmentation"),
+        ("instances.json", "semantic-segmentation"),
+        ("person_keypoints.json", "keypoint-detection"),
+        ("person_keypoints.json", "object-detection"),
+        ("panoptic.json", "instance-segmentation"),
+        ("panoptic.json", "semantic-segmentation"),
+        ("without_sizes/annotations.json", "object-detection"),
+    ],
+)
+def test_every_annotation_is_accounted_for(name: str, task: str, fixtures: Path, tmp_path: Path) -> None:
+    path = fixtures / "coco" / name
+    content = json.loads(path.read_text())
+    listed = sum(len(a.get("segments_info", [0])) for a in content["annotations"])
+    report = labelferry.convert(path, tmp_path / "out", format="coco", task=task, on_error="skip")
+    assert report.found_objects == listed
+    assert listed == sum(report.objects.values()) + report.merged_objects + report.lost_objects

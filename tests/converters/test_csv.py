@@ -76,6 +76,7 @@ def test_absolute_paths_below_the_images_folder_become_relative(tmp_path: Path, 
         ("a,b\n1,2\n", "no-column", 1, "--file-column"),
         ("file,x\na,1\n", "no-column", 1, "--class-column"),
         ("file,cat,cat\na,1,0\n", "no-column", 1, "the same name"),
+        ("file," + "x" * 200_000 + "\na,1\n", "broken-row", 1, "field larger than"),
         ("", "no-column", 1, "--file-column"),
     ],
 )
@@ -106,6 +107,47 @@ def test_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None:
         labelferry.convert(source, tmp_path / "out", format="csv", class_column="x")
 
 
+@pytest.mark.parametrize("separator", ["ab", '"', "\n"])
+def test_a_separator_is_one_character_that_csv_can_have(separator: str, tmp_path: Path) -> None:
+    source = written(tmp_path, "file,class\na.jpg,cat\n")
+    with pytest.raises(labelferry.UsageError, match="--separator is one character"):
+        labelferry.convert(source, tmp_path / "out", format="csv", separator=separator)
+
+
 def test_two_workers_write_what_one_writes(tmp_path: Path, convert: Convert) -> None:
     source = written(tmp_path, "file,cat,dog\n" + "".join(f"{i}.jpg,{i / 100},{1 - i / 100}\n" for i in range(100)))
     assert convert(source, format="csv", workers=2) == convert(source, format="csv")
+
+
+@pytest.mark.parametrize("name", ["classes", "semicolons", "probabilities"])
+def test_every_row_is_found(name: str, fixtures: Path, tmp_path: Path) -> None:
+    source = fixtures / f"csv/{name}.csv"
+    options = {"labels": fixtures / "csv/names.txt"} if name == "semicolons" else {}
+    report = labelferry.convert(source, tmp_path, format="csv", **options)
+    assert report.found_objects == len(source.read_text("utf-8-sig").split()[1:]) - (name == "classes")  # "b, c.jpg"
+    assert sum(report.objects.values()) == report.found_objects
+
+
+def test_rows_that_cannot_be_read_are_lost(tmp_path: Path) -> None:
+    rows = [
+        "a.jpg,cat,0.5",
+        "b.jpg,cat",
+        ",cat,1",
+        "c.jpg,,1",
+        "d.jpg,fox,1",
+        "e.jpg,cat,much",
+        "f.jpg,cat,7",
+        ",,",
+        "",
+    ]
+    source = written(tmp_path, "file,class,score\n" + "\n".join(rows))
+    (tmp_path / "names.txt").write_text("cat\ndog")
+    options = {"labels": tmp_path / "names.txt", "on_error": "skip"}
+    report = labelferry.convert(source, tmp_path / "out", format="csv", **options)
+    assert {error.code: error.count for error in report.errors} == {
+        "broken-row": 3,
+        "class-missing": 1,
+        "unknown-category": 1,
+        "score-out-of-range": 1,
+    }
+    assert (report.found_objects, report.lost_objects, report.objects) == (7, 6, {"cat": 1, "dog": 0})

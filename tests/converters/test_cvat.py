@@ -1,7 +1,9 @@
-"""CVAT: every kind of shape, tracks with all frames and with keyframes alone, projects; against datumaro."""
+"""CVAT: every kind of shape, tracks with all frames and with keyframes alone, projects; against datumaro. Objects are
+counted in the text of the XML."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,10 @@ import pytest
 from pycocotools import mask as pycoco
 
 import labelferry
+from labelferry.converters.cvat import Cvat
+from labelferry.plugin.export import Request
+from labelferry.report import FindingSummary
+from tests.exports import check_accounting
 
 HEAD = """<?xml version="1.0" encoding="utf-8"?>
 <annotations><version>1.1</version><meta><task><id>1</id><name>clip</name><size>{frames}</size>
@@ -27,6 +33,10 @@ def write(
     text = f"step={step}" if step > 1 else ""
     path.write_text(HEAD.format(body=body, frames=frames, mode=mode, start=start, stop=stop, filter=text), **other)
     return path
+
+
+def counts(findings: list[FindingSummary]) -> dict[str, int]:
+    return {finding.code: finding.count for finding in findings}
 
 
 def box(frame: int, left: float, *, outside: int = 0, keyframe: int = 1, more: str = "") -> str:
@@ -68,8 +78,8 @@ def test_masks_of_polygons_masks_and_ellipses(convert: Any, fixtures: Path) -> N
     y, x = np.mgrid[:48, :64] + 0.5
     inside = ((x - 50) / 8) ** 2 + ((y - 36) / 4) ** 2 <= 1
     assert (labelferry.decode(ellipse["segmentation"], (48, 64)) != inside).sum() <= 12  # pixels on its edge
-    left_out = {finding.code: finding.count for finding in convert.report.repairs}
-    assert left_out == {"segmentation-missing": 5, "polyline-left-out": 1}
+    assert counts(convert.report.notes) == {"tag-left-out": 1}
+    assert counts(convert.report.repairs) == {"polyline-left-out": 1, "segmentation-missing": 5}
 
 
 def test_keypoints_of_skeletons_and_points(convert: Any, fixtures: Path) -> None:
@@ -286,3 +296,241 @@ def test_no_number_of_frames_makes_it_go_on_for_ever(fails: Any, tmp_path: Path)
     assert "broken-task" in fails(write(tmp_path / "a.xml", body, frames=10**14), format="cvat")
     body = f'<track id="0" label="car">{box(0, 1)}{box(10**14, 1)}</track>'
     assert "broken-shape" in fails(write(tmp_path / "b.xml", body), format="cvat")
+
+
+SHAPE = re.compile(r"<(?:box|polygon|polyline|points|ellipse|cuboid|mask|tag)\b[^>]*>")
+TASKS = ["classification", "object-detection", "keypoint-detection", "instance-segmentation", "semantic-segmentation"]
+
+
+def listed_objects(path: Path) -> int:
+    """Shapes in the text of an XML file: those that are outside, and the elements of skeletons, are no objects."""
+    text = path.read_text()
+    skeletons = re.findall(r"<skeleton\b.*?</skeleton>", text, re.S)
+    others = SHAPE.findall(re.sub(r"<skeleton\b.*?</skeleton>", "", text, flags=re.S))
+    return sum('outside="1"' not in shape for shape in others) + sum('outside="0"' in one for one in skeletons)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", ["images", "video", "keyframes", "project"])
+def test_every_listed_shape_is_counted(name: str, task: str, fixtures: Path, convert: Any) -> None:
+    path = fixtures / "cvat" / name / "annotations.xml"
+    if task not in (obtainable := labelferry.task_type.obtainable(Cvat(path).open(Request()).tasks)):
+        pytest.skip(f"it holds {', '.join(obtainable)}")
+    videos = {"project": "project/videos", "images": ""}.get(name, "videos")
+    for options in ({}, {"videos": fixtures / "cvat" / videos}) if videos else ({},):
+        convert(path, format="cvat", task=task, on_error="skip", task_name="t", **options)
+        check_accounting(convert.report)
+        assert convert.report.found_objects == listed_objects(path)
+        listed = fixtures / "cvat/video/annotations.xml"
+        between = listed_objects(listed) - listed_objects(path) if name == "keyframes" else 0
+        if name != "project":  # whose tracks are outside after a frame
+            assert convert.report.interpolated_objects == between
+
+
+@pytest.mark.parametrize(
+    ("task", "notes", "repairs"),
+    [
+        ("classification", {"shape-left-out": 9}, {}),
+        ("object-detection", {"tag-left-out": 1}, {"polyline-left-out": 1, "rotation-lost": 1}),
+        ("keypoint-detection", {"tag-left-out": 1}, {"polyline-left-out": 1, "keypoints-missing": 6}),
+        ("instance-segmentation", {"tag-left-out": 1}, {"polyline-left-out": 1, "segmentation-missing": 5}),
+        ("semantic-segmentation", {"tag-left-out": 1}, {"polyline-left-out": 1, "segmentation-missing": 5}),
+    ],
+)
+def test_shapes_that_a_task_type_has_no_place_for_are_counted(
+    task: str, notes: dict[str, int], repairs: dict[str, int], fixtures: Path, convert: Any
+) -> None:
+    convert(fixtures / "cvat/images/annotations.xml", format="cvat", task=task, on_error="skip")
+    assert counts(convert.report.notes) == notes
+    assert counts(convert.report.repairs) == repairs
+    kept = {
+        "tag-left-out": "--task classification",
+        "shape-left-out": "--task object-detection",
+        "keypoints-missing": "--task object-detection",
+        "segmentation-missing": "--task object-detection",
+    }
+    for note in convert.report.notes:
+        assert all(kept[note.code] in text or "<polyline>" in text for _, text in note.examples)
+
+
+def images(*shapes: str) -> str:
+    return f'<image id="0" name="a.png" width="64" height="48">{"".join(shapes)}</image>'
+
+
+BOX = '<box label="car" xtl="1" ytl="2" xbr="5" ybr="9"/>'
+
+
+def test_an_image_without_a_tag_has_no_class_whatever_shapes_it_has(fails: Any, tmp_path: Path) -> None:
+    tagged = images('<tag label="dog"/>').replace("a.png", "b.png")
+    found = fails(write(tmp_path / "a.xml", images(BOX) + tagged), format="cvat", task="classification")
+    assert [where for where, _ in found["class-missing"]] == ["a.png"]
+
+
+def test_a_shape_that_is_outside_is_no_object(convert: Any, tmp_path: Path) -> None:
+    skeleton = '<skeleton frame="0" keyframe="1"><points label="head" outside="1" points="1,1"/></skeleton>'
+    tracks = (box(0, 1) + box(1, 1, outside=1), skeleton)
+    body = "".join(f'<track id="{i}" label="car">{shapes}</track>' for i, shapes in enumerate(tracks))
+    found = convert(write(tmp_path / "a.xml", body, frames=3), format="cvat", task="object-detection")
+    assert [len(predictions) for predictions in found.values()] == [1, 0, 0]
+    report = convert.report
+    assert (report.found_objects, report.interpolated_objects, report.lost_objects) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("task", ["object-detection", "keypoint-detection"])
+def test_a_skeleton_of_an_image_without_a_visible_point_is_reported(convert: Any, tmp_path: Path, task: str) -> None:
+    hidden = '<skeleton label="dog"><points label="head" outside="1" points="1,1"/></skeleton>'
+    shown = '<skeleton label="car"><points label="head" outside="0" points="3,4"/></skeleton>'
+    body = images(hidden, shown, '<skeleton label="dog"></skeleton>', '<points label="dog" outside="1" points="1,1"/>')
+    convert(write(tmp_path / "a.xml", body, mode="annotation"), format="cvat", task=task)
+    assert counts(convert.report.repairs)["no-visible-point"] == 3
+    assert (convert.report.found_objects, convert.report.lost_objects) == (4, 3)
+
+
+def test_of_two_shapes_of_a_track_in_a_frame_the_first_is_taken(convert: Any, tmp_path: Path) -> None:
+    tracks = (
+        f"{box(0, 1)}{box(0, 2)}{box(2, 3)}{box(3, 3, outside=1)}",
+        f"{box(1, 20)}{box(1, 20, outside=1)}{box(2, 20, outside=1)}",
+        f"{box(1, 30, outside=1)}{box(1, 30)}",
+    )
+    body = "".join(f'<track id="{i}" label="car">{shapes}</track>' for i, shapes in enumerate(tracks))
+    found = convert(write(tmp_path / "a.xml", body, frames=4), format="cvat", on_error="skip")
+    lefts = [[p["bbox"][0] for p in predictions] for predictions in found.values()]
+    assert lefts == [[1], [2, 20], [3], []]  # 2 is between 1 and 3
+    (error,) = convert.report.errors
+    assert (error.code, error.count) == ("frame-twice", 3)
+    report = convert.report
+    assert (report.found_objects, report.interpolated_objects, report.lost_objects) == (5, 1, 2)
+
+
+def test_what_cannot_be_read_of_a_file_is_lost_and_counted(convert: Any, tmp_path: Path) -> None:
+    """Of 12 shapes a box, a polygon and a tag are sound."""
+    body = (
+        images(
+            BOX,
+            '<tag label="dog"/>',
+            '<box label="cat" xtl="1" ytl="1" xbr="5" ybr="5"/>',
+            '<box label="car" xtl="1" ytl="one" xbr="5" ybr="5"/>',
+            '<mask label="car" rle="1" left="1e999" top="1" width="1" height="1"/>',
+            '<circle label="car" cx="1" cy="2" r="3"/>',
+            f'<polygon label="car" points="1,1;9,1;9,9">{BOX}</polygon>',
+        )
+        + BOX
+        + '<track id="0" label="car"><box xtl="1" ytl="1" xbr="5" ybr="5"/><circle frame="0" r="1"/>'
+        + '<box outside="1" xtl="1" ytl="1" xbr="5" ybr="5"/>'
+        + '<skeleton><points label="head" outside="0" points="1,1"/></skeleton></track>'
+    )
+    path = write(tmp_path / "a.xml", body, frames=1)
+    convert(path, format="cvat", task="object-detection", on_error="skip")
+    assert counts(convert.report.errors) == {"unknown-category": 1, "broken-shape": 9}
+    check_accounting(convert.report)
+    assert convert.report.found_objects == 12
+    assert convert.report.objects == {"car": 2, "dog": 0}
+
+
+def test_interpolated_shapes_that_are_lost_are_counted(convert: Any, tmp_path: Path) -> None:
+    """Frames 1 and 2 are between; a box without a coordinate is not moved to 0."""
+    line = '<polyline frame="{}" points="1,1;9,9" outside="0" keyframe="1"/>'
+    broken = box(3, 30).replace('ytl="10"', "")
+    tracks = (line.format(0) + line.format(3), box(0, 20) + broken, box(0, 40) + box(3, 46))
+    body = "".join(f'<track id="{i}" label="car">{shapes}</track>' for i, shapes in enumerate(tracks))
+    found = convert(write(tmp_path / "a.xml", body, frames=4), format="cvat", on_error="skip")
+    lefts = [[p["bbox"][0] for p in predictions] for predictions in found.values()]
+    assert lefts == [[20, 40], [42], [44], [46]]
+    report = convert.report
+    assert counts(report.repairs) == {"polyline-left-out": 4}
+    assert counts(report.errors) == {"broken-shape": 3}
+    assert (report.found_objects, report.interpolated_objects, report.lost_objects) == (6, 6, 7)
+
+
+def test_shapes_beyond_the_frames_of_the_task_are_kept_with_a_warning(convert: Any, tmp_path: Path) -> None:
+    """The task has the frames 10, 15 and 20."""
+    body = f'<track id="0" label="car">{box(5, 0)}{box(12, 7)}{box(25, 20)}</track>'
+    path = write(tmp_path / "a.xml", body, frames=3, start=10, step=5)
+    found = convert(path, format="cvat")
+    lefts = {number: row[0][1][0] for number, row in ours(found).items()}
+    assert lefts == {5: 0, 10: 5, 12: 7, 15: 10, 20: 15, 25: 20}
+    (warning,) = convert.report.warnings
+    assert (warning.code, warning.count) == ("frame-beyond-task", 3)
+    assert "frame 5 is not one of the task's 3 frames, from 10" in warning.examples[0][1]
+    assert (convert.report.found_objects, convert.report.interpolated_objects) == (3, 3)
+    assert Cvat(path).open(Request()).count_images() == len(found)
+    assert list(convert(write(path, body, frames=0), format="cvat")) == [
+        f"frame_0000{n}.png" for n in ("05", "12", "25")
+    ]
+
+
+def test_only_counts_the_shapes_of_other_tasks_and_knows_the_task_types_of_its_own(
+    fixtures: Path, convert: Any, tmp_path: Path
+) -> None:
+    text = (fixtures / "cvat/project/annotations.xml").read_text()
+    polygon = '<polygon frame="1" points="1,1;9,1;9,9" outside="0" keyframe="1"/>'
+    source = tmp_path / "a.xml"
+    source.write_text(
+        text.replace("</annotations>", f'<track id="7" label="car" task_id="6">{polygon}</track></annotations>')
+    )
+    convert(source, format="cvat", only="one")
+    assert convert.report.task_type == "object-detection"
+    assert counts(convert.report.notes) == {"task-left-out": 2}
+    assert convert.report.found_objects == listed_objects(source) == 3
+    convert(source, format="cvat", only="6")
+    assert convert.report.task_type == "instance-segmentation"
+    check_accounting(convert.report)
+
+
+def test_tracks_of_a_task_that_the_head_does_not_list_are_lost(fixtures: Path, convert: Any, tmp_path: Path) -> None:
+    source = tmp_path / "a.xml"
+    text = (fixtures / "cvat/project/annotations.xml").read_text()
+    source.write_text(text.replace('id="6" label="car" task_id="6"', 'id="6" label="car" task_id="8"'))
+    convert(source, format="cvat", on_error="skip")
+    (error,) = convert.report.errors
+    (where, message), *_ = error.examples
+    assert (error.code, where, "'8'" in message) == ("unknown-task", f"{source}:24", True)
+    assert (convert.report.found_objects, convert.report.lost_objects) == (2, 1)
+
+
+def test_one_task_need_not_be_named(convert: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.xml", images(BOX), mode="annotation")
+    assert (
+        convert(path, format="cvat", only="1")
+        == convert(path, format="cvat", only="clip")
+        == convert(path, format="cvat")
+    )
+
+
+def test_images_and_tracks_in_one_file_are_both_read(convert: Any, tmp_path: Path) -> None:
+    body = images(BOX) + f'<track id="0" label="car">{box(1, 4)}</track>' + images(BOX).replace("a.png", "b.png")
+    found = convert(write(tmp_path / "a.xml", body, frames=2), format="cvat")
+    assert {name: len(predictions) for name, predictions in found.items()} == {
+        "a.png": 1,
+        "b.png": 1,
+        "frame_000000.png": 0,
+        "frame_000001.png": 1,
+    }
+
+
+def test_objects_of_what_is_refused_are_lost(tmp_path: Path) -> None:
+    sizeless = images(BOX, BOX).replace('width="64" height="48"', "")
+    path = write(tmp_path / "a.xml", sizeless, mode="annotation")
+    path.write_text(re.sub("<original_size>.*</original_size>", "", path.read_text()))
+    unnamed = write(tmp_path / "b.xml", f'<track id="0" label="car">{box(0, 1)}{box(3, 1)}</track>', mode="annotation")
+    for source, code in ((path, "image-size"), (unnamed, "images-unnamed")):
+        report = labelferry.convert(source, tmp_path / "out", format="cvat", on_error="skip", overwrite=True)
+        assert [(error.code, error.count) for error in report.errors] == [(code, 1)]
+        assert (report.found_objects, report.lost_objects) == (2, 2)
+
+
+def test_skeletons_between_keyframes_need_no_head(convert: Any, tmp_path: Path) -> None:
+    """Elements in another order, and one that is at the first keyframe alone."""
+
+    def skeleton(frame: int, **points: str) -> str:
+        elements = "".join(f'<points label="{name}" outside="0" points="{at}"/>' for name, at in points.items())
+        return f'<skeleton frame="{frame}" keyframe="1">{elements}</skeleton>'
+
+    body = (
+        f'<track id="0" label="pose">{skeleton(0, a="1,1", b="9,9", c="5,5")}{skeleton(2, b="11,9", a="3,1")}</track>'
+    )
+    path = write(tmp_path / "a.xml", body, frames=3)
+    text = re.sub("<labels>.*</labels>", "", path.read_text(), flags=re.S)
+    path.write_text(text)
+    found = convert(path, format="cvat")
+    assert found["frame_000001.png"][0]["keypoints"] == [2, 1, 1, 10, 9, 1, 5, 5, 1]

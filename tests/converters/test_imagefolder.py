@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+import labelferry
 from tests.conftest import Convert
 
 Fails = Callable[..., dict[str, list[tuple[str, str]]]]
@@ -72,3 +75,21 @@ def test_a_folder_without_classes_or_a_file_is_refused(tmp_path: Path, fails: Fa
 def test_two_workers_write_what_one_writes(fixtures: Path, convert: Convert) -> None:
     one = convert(fixtures / "imagefolder/flat", format="imagefolder")
     assert convert(fixtures / "imagefolder/flat", format="imagefolder", workers=2) == one
+
+
+@pytest.mark.parametrize("name", ["flat", "splits"])
+def test_every_image_is_found(name: str, fixtures: Path, tmp_path: Path) -> None:
+    source = fixtures / "imagefolder" / name
+    report = labelferry.convert(source, tmp_path, format="imagefolder")
+    assert report.found_objects == len([path for path in source.rglob("*") if path.is_file()]) == 3
+    assert sum(report.objects.values()) == 3
+
+
+def test_images_in_no_class_are_found_and_lost(tmp_path: Path) -> None:
+    for name in ("1.png", "a/2.png", "a/sub/3.png", "b/4.png"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).touch()
+    (tmp_path / "names.txt").write_text("a")
+    options = {"labels": tmp_path / "names.txt", "on_error": "skip"}
+    report = labelferry.convert(tmp_path / "data", tmp_path / "out", format="imagefolder", **options)
+    assert (report.found_objects, report.lost_objects, report.objects) == (4, 2, {"a": 2})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -27,10 +28,14 @@ from labelformat.model.object_detection import ImageObjectDetection, SingleObjec
 from PIL import Image as Picture
 
 import labelferry
-from labelferry.converters.labelformat import _input_classes
+from labelferry.converters.labelformat import Labelformat, _input_classes
+from labelferry.plugin.export import Request
 from labelferry.plugin.registry import get_adapter
+from labelferry.task_type import TaskType
 from labelferry.testing import check_adapter
+from tests.exports import content
 from tests.lightly_models import read_valid_task
+from tests.limits import run_limited
 
 CATEGORIES = [Category(0, "person"), Category(1, "car")]
 IMAGES = [Image(0, "a.png", 64, 48), Image(1, "b.png", 64, 48), Image(2, "c.png", 64, 48)]
@@ -300,7 +305,7 @@ def test_names_at_fault(tmp_path: Path) -> None:
         get_adapter("labelformat:kity")
     with pytest.raises(labelferry.UsageError, match="say which"):
         labelferry.convert(tmp_path, tmp_path / "x", format="labelformat")
-    with pytest.raises(labelferry.UsageError, match="no labelformat input"):
+    with pytest.raises(labelferry.UsageError, match="object is not a labelformat input"):
         labelferry.convert(object(), tmp_path / "x")  # type: ignore[arg-type]
     with pytest.raises(labelferry.UsageError, match="no variants"):
         get_adapter("yolo:v5")
@@ -312,7 +317,85 @@ def test_in_worker_processes(export: Path) -> None:
     assert check_adapter(adapter) == []
     command = "convert --from labelformat:coco a.json out --task object-detection --workers 2".split()
     done = subprocess.run(
-        [sys.executable, "-m", "labelferry.cli.app", *command], cwd=export, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "labelferry", *command], cwd=export, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert boxes(read_valid_task(export / "out", "labelformat_coco_object-detection")[1]) == EXPECTED
+
+
+def test_every_object_that_labelformat_gives_is_found(export: Path) -> None:
+    formats.COCOObjectDetectionOutput(output_file=export / "a.json").save(detections())
+    options = {"format": "labelformat:coco", "task": "object-detection", "task_name": "t", "overwrite": True}
+    report = labelferry.convert(export / "a.json", export / "out", **options)
+    assert report.found_objects == len(json.loads((export / "a.json").read_text())["annotations"]) == 3
+    report = labelferry.convert(Masks(), export / "out", task_name="t", overwrite=True)
+    assert (report.found_objects, report.objects) == (2, {"person": 1, "car": 1})
+
+
+class Broken(Masks):
+    """A polygon of one point, no polygon, run lengths of another image, and one that does not end."""
+
+    def get_labels(self) -> Any:
+        box = BoundingBox(0, 0, 1, 1)
+        upright = BinaryMaskSegmentation([10, 64 * 48 - 10], 48, 64, box)
+        shapes = [
+            MultiPolygon([[(1.0, 2.0)]]),
+            MultiPolygon([]),
+            upright,
+            BinaryMaskSegmentation([1, 2], 64, 48, box),
+            BinaryMaskSegmentation.from_binary_mask(square(), box),
+        ]
+        yield ImageInstanceSegmentation(IMAGES[0], [SingleInstanceSegmentation(CATEGORIES[0], one) for one in shapes])
+
+
+def test_objects_without_a_mask_are_lost_and_the_others_are_written(export: Path) -> None:
+    report = labelferry.convert(Broken(), export / "out", task_name="t", on_error="skip")
+    assert {repair.code: repair.count for repair in report.repairs} == {
+        "polygon-too-short": 1,
+        "segmentation-missing": 1,
+    }
+    assert {error.code: error.count for error in report.errors} == {"broken-segmentation": 1, "mask-size": 1}
+    assert (report.found_objects, report.lost_objects, report.objects) == (5, 4, {"person": 1, "car": 0})
+
+
+def first_image(source: Path) -> str:
+    """The first image of a video, or why there is none."""
+    export = get_adapter("labelformat:youtubevis")(source).open(Request(TaskType.OBJECT_DETECTION))
+    try:
+        return str(next(export.images()))
+    except labelferry.ExportError as error:
+        return error.message
+
+
+def test_a_number_of_frames_alone_fills_no_memory(tmp_path: Path) -> None:
+    video = {"id": 1, "width": 64, "height": 48, "length": 10**12, "file_names": ["walk/00000.jpg"]}
+    content = {"videos": [video], "categories": [{"id": 1, "name": "person"}], "annotations": []}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert "a video of 1000000000000 frames" in run_limited(first_image, tmp_path / "a.json")
+
+
+def test_an_adapter_of_an_input_can_be_opened_elsewhere() -> None:
+    adapter = Labelformat.of(Masks())
+    first = content(adapter.open(Request()))
+    assert content(adapter.open(Request())) == first
+    assert content(pickle.loads(pickle.dumps(adapter)).open(Request())) == first
+    other = detections()
+    assert pickle.dumps(Labelformat.of(other)) != pickle.dumps(adapter)
+
+
+def test_the_files_of_an_export_are_its_path_and_its_options(export: Path) -> None:
+    formats.COCOObjectDetectionOutput(output_file=export / "a.json").save(detections())
+    formats.KittiObjectDetectionOutput(output_folder=export / "labels").save(detections())
+    names = export / "names.json"
+    names.write_text('["background", "road"]')
+    (export / "masks").mkdir()
+    for image in IMAGES:
+        Picture.fromarray(np.zeros((48, 64), np.uint8)).save(export / "masks" / image.filename)
+    opened = [
+        get_adapter("labelformat:coco")(export / "a.json").open(Request()),
+        get_adapter("labelformat:kitti")(export / "labels", category_names="person,car").open(Request()),
+        get_adapter("labelformat:pascalvoc")(
+            export / "images", masks_dir=export / "masks", class_id_to_name=names
+        ).open(Request(TaskType.SEMANTIC_SEGMENTATION)),
+    ]
+    assert [one.files for one in opened] == [(str(export / "a.json"),), (), (str(names),)]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import labelferry
+from labelferry.converters.lightly import Lightly
+from labelferry.plugin.export import Request
 from tests.lightly_models import read_valid_task
 
 EXPORTS: list[tuple[str, dict[str, Any]]] = [
@@ -162,3 +166,162 @@ def test_lightlys_models_pass_what_comes_out(made: Any, tmp_path: Path) -> None:
     source = made("cvat/images/annotations.xml", format="cvat", task="instance-segmentation")
     labelferry.convert(source, tmp_path / "out", format="lightly", task_name="t")
     assert read_valid_task(tmp_path / "out", "t") == read_valid_task(source, "t")
+
+
+def written(tmp_path: Path, task: str, *files: str) -> Path:
+    """A task folder with the classes a and b and prediction files 0.json, 1.json, ... of these predictions."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    keypoints = {"keypoints": ["nose", "tail"], "skeleton": []} if task == "keypoint-detection" else {}
+    categories = [{"id": 0, "name": "a", **keypoints}, {"id": 1, "name": "b", **keypoints}]
+    (folder / "schema.json").write_text(json.dumps({"task_type": task, "categories": categories}))
+    for number, predictions in enumerate(files):
+        (folder / f"{number}.json").write_text(f'{{"file_name": "{number}.png", "predictions": [{predictions}]}}')
+    return folder
+
+
+WITHOUT = '{"category_id": 0, "keypoints": [4, 5, 1, 10, 25, 0], "score": 1}'
+WITH = '{"category_id": 1, "keypoints": [4, 5, 1, 10, 25, 0], "bbox": [1, 2, 30, 40], "score": 1}'
+
+
+def test_keypoints_without_a_box_have_the_tight_one(tmp_path: Path, convert: Any) -> None:
+    """Invisible keypoints included, as Lightly takes it."""
+    source = written(tmp_path, "keypoint-detection", WITHOUT, f"{WITH}, {WITHOUT}", WITH)
+    found = convert(source, format="lightly", task="object-detection")
+    tight, given = [4, 5, 6, 20], [1, 2, 30, 40]
+    assert {name: [p["bbox"] for p in predictions] for name, predictions in found.items()} == {
+        "0.png": [tight],
+        "1.png": [given, tight],
+        "2.png": [given],
+    }
+    assert not convert.report.repairs
+
+
+def test_broken_keypoints_are_not_needed_where_there_is_a_box(tmp_path: Path, convert: Any, fails: Any) -> None:
+    broken = '{"category_id": 1, "keypoints": [4, 5], "bbox": [1, 2, 30, 40], "score": 1}'
+    source = written(tmp_path, "keypoint-detection", broken)
+    assert list(fails(source, format="lightly")) == ["broken-keypoints"]
+    found = convert(source, format="lightly", task="object-detection")
+    assert [p["bbox"] for p in found["0.png"]] == [[1, 2, 30, 40]]
+
+
+def test_keypoints_some_with_a_box_keep_it_and_the_others_get_the_tight_one(tmp_path: Path, convert: Any) -> None:
+    source = written(tmp_path, "keypoint-detection", WITHOUT, f"{WITH}, {WITHOUT}")
+    found = convert(source, format="lightly")
+    assert [p.get("bbox") for p in found["0.png"]] == [None]
+    assert [p.get("bbox") for p in found["1.png"]] == [[1, 2, 30, 40], [4, 5, 6, 20]]
+
+
+def test_a_mask_without_a_box_needs_the_size_of_its_image(tmp_path: Path, convert: Any, fails: Any) -> None:
+    """Run lengths alone do not say how wide the image is."""
+    mask = '{"category_id": 0, "segmentation": [5, 2, 2, 2, 1], "score": 1}'
+    box = '{"category_id": 1, "segmentation": [0, 12], "bbox": [0, 0, 4, 3], "score": 1}'
+    source = written(tmp_path, "instance-segmentation", f"{mask}, {box}")
+    for task in ("instance-segmentation", "object-detection"):
+        ((where, message),) = fails(source, format="lightly", task=task)["box-missing"]
+        assert where.endswith("0.json, prediction 1")
+        assert "--images" in message
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (4, 3)).save(tmp_path / "images/0.png")
+    for task in ("instance-segmentation", "object-detection"):
+        found = convert(source, format="lightly", task=task, images=tmp_path / "images")
+        assert [p["bbox"] for p in found["0.png"]] == [[1, 1, 2, 2], [0, 0, 4, 3]]
+    semantic = convert(source, format="lightly", task="semantic-segmentation")
+    assert [p["segmentation"] for p in semantic["0.png"]] == [[5, 2, 2, 2, 1], [0, 12]]
+
+
+HUGE = str(10**30)
+BEYOND = str(10**400)
+
+
+@pytest.mark.parametrize(
+    ("task", "prediction"),
+    [
+        ("object-detection", f'{{"category_id": {HUGE}, "bbox": [0, 0, 2, 2], "score": 1}}'),
+        ("object-detection", f'{{"category_id": {2**63}, "bbox": [0, 0, 2, 2], "score": 1}}'),
+        ("object-detection", f'{{"category_id": -{HUGE}, "bbox": [0, 0, 2, 2], "score": 1}}'),
+        ("object-detection", f'{{"category_id": 0, "bbox": [0, 0, {BEYOND}, 2], "score": 1}}'),
+        ("object-detection", f'{{"category_id": 0, "bbox": [0, 0, 2, 2], "score": {BEYOND}}}'),
+        ("instance-segmentation", f'{{"category_id": 0, "bbox": [0, 0, 2, 2], "segmentation": [{HUGE}, 4]}}'),
+        ("instance-segmentation", f'{{"category_id": 0, "bbox": [0, 0, 2, 2], "segmentation": [{2**63}, 4]}}'),
+        (
+            "instance-segmentation",
+            f'{{"category_id": 0, "bbox": [0, 0, 2, 2], "segmentation": [{", ".join([str(2**53)] * 1025)}]}}',
+        ),
+        ("keypoint-detection", f'{{"category_id": 0, "keypoints": [{BEYOND}, 1, 1, 2, 2, 2], "score": 1}}'),
+        ("classification", f'{{"category_id": 0, "probabilities": [{BEYOND}, 0]}}'),
+    ],
+)
+def test_numbers_beyond_64_bits_are_an_error_of_their_file_alone(task: str, prediction: str, tmp_path: Path) -> None:
+    sound = {
+        "object-detection": '{"category_id": 1, "bbox": [0, 0, 2, 2], "score": 1}',
+        "instance-segmentation": '{"category_id": 1, "bbox": [0, 0, 2, 2], "segmentation": [0, 4]}',
+        "keypoint-detection": '{"category_id": 1, "keypoints": [1, 1, 1, 2, 2, 1], "score": 1}',
+        "classification": '{"category_id": 1, "probabilities": [0, 1]}',
+    }[task]
+    source = written(tmp_path, task, sound, prediction, sound)
+    report = labelferry.convert(source, tmp_path / "out", format="lightly", task_name="t", on_error="skip")
+    (error,) = report.errors
+    assert error.examples[0][0].startswith(f"{source}/1.json")
+    assert (report.found_objects, report.lost_objects, report.objects) == (3, 1, {"a": 0, "b": 2})
+
+
+def test_a_file_nested_too_deep_is_an_error(tmp_path: Path, fails: Any) -> None:
+    source = written(tmp_path, "object-detection", "", '{"category_id": 0, "x": ' + "[" * 200_000 + "]" * 200_000 + "}")
+    assert list(fails(source, format="lightly")) == ["broken-json"]
+
+
+def test_every_entry_of_the_prediction_files_is_found(made: Any, tmp_path: Path) -> None:
+    for number, (export, options) in enumerate(EXPORTS):
+        task = f"task_{number}"
+        source = made(export, task, **options)
+        listed = [json.loads(content) for name, content in files(source, task).items() if name != "schema.json"]
+        report = labelferry.convert(source, tmp_path / "copy", format="lightly", source_task=task, task_name=task)
+        assert report.found_objects == sum(len(one["predictions"]) for one in listed) > 0
+        assert report.lost_objects == 0
+
+
+def test_entries_that_cannot_be_read_are_lost(tmp_path: Path) -> None:
+    sound = '{"category_id": 1, "bbox": [0, 0, 2, 2], "segmentation": [0, 4], "score": 1}'
+    source = written(
+        tmp_path,
+        "instance-segmentation",
+        f'{sound}, {{"category_id": 99, "segmentation": [0, 4]}}, {{"category_id": 0, "segmentation": [1, 0, 3]}}',
+        f'{sound}, {{"category_id": 1}}, {{"category_id": 1, "bbox": null, "segmentation": [0, 4]}}',
+        f'{sound}, {{"category_id": "one"}}',
+        f"{sound}, {sound}",
+        f"{sound}, {sound}, {sound}",
+    )
+    (source / "3.json").rename(source / "renamed.json")
+    (source / "4.json").write_text((source / "4.json").read_text()[:-3])
+    report = labelferry.convert(source, tmp_path / "out", format="lightly", on_error="skip")
+    assert {error.code: error.count for error in report.errors} == {
+        "unknown-category": 1,
+        "broken-segmentation": 2,
+        "box-missing": 1,
+        "broken-json": 2,  # a class that is text; a file that is truncated, whose entries cannot be counted
+        "file-name": 1,
+    }
+    assert (report.found_objects, report.lost_objects, report.objects) == (3 + 3 + 2 + 2, 8, {"a": 0, "b": 2})
+    unknown = next(error for error in report.errors if error.code == "unknown-category")
+    assert unknown.examples[0][1] == "category id 99 is not one of the schema's categories (0, 1)"
+
+
+def test_an_image_whose_size_is_missing_loses_its_predictions(tmp_path: Path) -> None:
+    box = '{"category_id": 1, "bbox": [0, 0, 2, 2], "score": 1}'
+    source = written(tmp_path, "object-detection", f"{box}, {box}")
+    report = labelferry.convert(source, tmp_path / "out", format="lightly", images=tmp_path, on_error="skip")
+    assert [error.code for error in report.errors] == ["image-missing"]
+    assert (report.found_objects, report.lost_objects) == (2, 2)
+
+
+def test_prediction_files_are_read_where_they_are_converted(tmp_path: Path) -> None:
+    """What travels to a worker is the path, however large the file is."""
+    mask = ", ".join(["1"] * 100_000)
+    source = written(tmp_path, "semantic-segmentation", f'{{"category_id": 0, "segmentation": [{mask}], "score": 1}}')
+    export = Lightly(source).open(Request())
+    (image,) = export.images()
+    assert isinstance(image, labelferry.Image)
+    assert image.files == (f"{source}/0.json",)
+    assert len(pickle.dumps(image)) < 1000
+    assert export.labels(image).found == 1

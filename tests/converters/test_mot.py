@@ -1,4 +1,5 @@
-"""MOTChallenge: ground truth, detections, results and CVAT's flavour, as images and as frames."""
+"""MOTChallenge: ground truth, detections, results and CVAT's flavour, as images and as frames. Boxes are counted as
+lines of text."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import labelferry
+from tests.exports import check_accounting
 from tests.lightly_models import read_valid_task
 
 
@@ -113,9 +115,9 @@ def test_cvats_flavour(convert: Any, mot: Path) -> None:
 
 def test_faults_are_named_with_their_lines(fails: Any, tmp_path: Path) -> None:
     gt = "1,1,1,1,5,5,1,1,1\r\n\r\n2,1,1,1,five,5,1,1,1\n2,1,1\n1.5,1,1,1,5,5,1,1,1\n"
-    gt += "9,1,1,1,5,5,1,1,1\n1,1,1,1,5,5,1,99,1\n"
+    gt += "9,1,1,1,5,5,1,1,1\n1,1,1,1,5,5,1,99,1\n1,1,1,1,5,5,1,1.5,1\n1,1,1,1,5,5,1,inf,1\nnan,1,1,1,5,5,1,1,1\n"
     found = fails(sequence(tmp_path / "a", gt), format="mot")
-    assert [where.rpartition(":")[2] for where, _ in found["broken-line"]] == ["3", "4", "5"]
+    assert [where.rpartition(":")[2] for where, _ in found["broken-line"]] == ["3", "4", "5", "8", "9", "10"]
     assert [where.rpartition(":")[2] for where, _ in found["frame-beyond-sequence"]] == ["6"]
     assert [where.rpartition(":")[2] for where, _ in found["unknown-category"]] == ["7"]
     found = fails(sequence(tmp_path / "b", "1,1,1,1,5,5,1,1,1", seqinfo="[Other]\n"), format="mot")
@@ -161,3 +163,70 @@ def test_every_box_arrives_in_the_order_of_the_file(
     for frame in (1, 2, 3):
         expected = [list(row[1:]) for row in rows if row[0] == frame]
         assert [p["bbox"] for p in found[f"SEQ/img1/{frame:06}.jpg"]] == expected
+
+
+def boxes_in(*paths: Path) -> int:
+    return sum(1 for path in paths for line in path.read_text().splitlines() if line.strip())
+
+
+@pytest.mark.parametrize(
+    ("export", "files", "options"),
+    [
+        ("train", "train/*/gt/gt.txt", {}),
+        ("train", "train/*/gt/gt.txt", {"ignored": True}),
+        ("train", "train/*/gt/gt.txt", {"min_visibility": 0.5}),
+        ("train", "train/*/gt/gt.txt", {"classes": ["car"]}),
+        ("train", "train/*/gt/gt.txt", {"labels": "cvat/gt/labels.txt"}),
+        ("train", "train/*/det/det.txt", {"file": "det"}),
+        ("test", "test/*/det/det.txt", {}),
+        ("results", "results/*.txt", {"videos": "videos"}),
+        ("cvat", "cvat/gt/gt.txt", {}),
+    ],
+)
+def test_every_line_is_counted(mot: Path, convert: Any, export: str, files: str, options: dict[str, Any]) -> None:
+    given = {key: mot / value if key in ("labels", "videos") else value for key, value in options.items()}
+    convert(mot / export, format="mot", on_error="skip", **given)
+    check_accounting(convert.report)
+    assert convert.report.found_objects == boxes_in(*mot.glob(files)) > 0
+
+
+def test_lines_that_are_left_out_are_lost_by_reason(tmp_path: Path, convert: Any) -> None:
+    """Of 12 boxes: broken 3, beyond the sequence 2, ignored 2, hidden 1, of an unknown class 1; 3 are left."""
+    gt = "1,1,1,1,5,5,1,1,1\n1,2,1,1,5,5,0,1,1\n1,3,1,1,5,5,0,1,0.1\n\n2,1,1,1,five,5,1,1,1\n2,1,1\n"
+    gt += "2.5,1,1,1,5,5,1,1,1\n9,1,1,1,5,5,1,1,1\n4,1,1,1,5,5,0,1,1\n"
+    gt += "2,1,1,1,5,5,1,1,0.2\n2,1,1,1,5,5,1,99,1\n2,1,1,1,5,5,1,2,1\n3,1,1,1,5,5,1,3,1\n"
+    source = sequence(tmp_path, gt)
+    convert(source, format="mot", on_error="skip", min_visibility=0.5)
+    report = convert.report
+    assert {error.code: error.count for error in report.errors} == {
+        "broken-line": 3,
+        "frame-beyond-sequence": 2,
+        "unknown-category": 1,
+    }
+    assert {note.code: note.count for note in report.notes} == {"ignored-left-out": 2, "hidden-left-out": 1}
+    check_accounting(report)
+    assert (report.found_objects, report.lost_objects) == (boxes_in(source / "SEQ/gt/gt.txt"), 9) == (12, 9)
+
+
+@pytest.mark.parametrize(("content", "code"), [(None, "image-missing"), (b"no image", "image-broken")])
+def test_boxes_of_a_frame_whose_image_cannot_be_read_are_lost(
+    tmp_path: Path, convert: Any, content: bytes | None, code: str, mot: Path
+) -> None:
+    """The sizes are those of the images."""
+    source = sequence(
+        tmp_path, "1,1,1,1,5,5,1,1,1\n2,1,1,1,5,5,1,1,1\n2,1,1,1,5,5,0,1,1", seqinfo="[Sequence]\nname=x\n"
+    )
+    (source / "SEQ/img1").mkdir()
+    (source / "SEQ/img1/1.png").write_bytes((mot / "train/WALK-01/img1/000001.png").read_bytes())
+    if content:
+        (source / "SEQ/img1/2.png").write_bytes(content)
+    assert len(convert(source, format="mot", on_error="skip")) == 1
+    assert [(error.code, error.count) for error in convert.report.errors] == [(code, 1)]
+    assert (convert.report.found_objects, convert.report.lost_objects) == (3, 2)
+
+
+def test_boxes_of_frames_without_a_size_are_lost(tmp_path: Path, convert: Any) -> None:
+    source = sequence(tmp_path, "1,1,1,1,5,5,1,1,1\n1,1,1,1,5,5,1,1,1\n", seqinfo="[Sequence]\nname=x\n")
+    convert(source, format="mot", on_error="skip")
+    assert [error.code for error in convert.report.errors] == ["image-size"]
+    assert (convert.report.found_objects, convert.report.lost_objects) == (2, 2)

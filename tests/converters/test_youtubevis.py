@@ -1,4 +1,4 @@
-"""YouTube-VIS: tracks as images and as frames, results; masks against pycocotools."""
+"""YouTube-VIS: tracks as images and as frames, results; masks against pycocotools; objects counted in the lists."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from pycocotools import mask as pycoco
 
 import labelferry
+from tests.exports import check_accounting
 
 
 @pytest.fixture
@@ -131,6 +132,15 @@ def test_faults_are_named(fails: Any, changed: Any) -> None:
     assert "annotation id 6, street walk/00000.png" in found["broken-segmentation"][0][0]
 
 
+def test_text_that_is_not_utf_8_is_an_error_of_its_video_or_annotation(convert: Any, vis: Path, tmp_path: Path) -> None:
+    content = (vis / "instances.json").read_bytes()
+    path = tmp_path / "a.json"
+    path.write_bytes(content.replace(b"empty/", b"\xff/").replace(b'"id": 2,', b'"id": "\xff",'))
+    convert(path, format="youtubevis", on_error="skip")
+    assert {error.code for error in convert.report.errors} == {"broken-video", "broken-annotation"}
+    assert (convert.report.found_objects, convert.report.lost_objects) == (5, 2)
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [('{"videos": []}', "not-youtubevis"), ('{"videos": [', "broken-json"), ('{"videos": 7}', "broken-json")],
@@ -139,3 +149,113 @@ def test_what_is_no_export(fails: Any, tmp_path: Path, text: str, code: str) -> 
     (tmp_path / "a.json").write_text(text)
     assert code in fails(tmp_path / "a.json", format="youtubevis")
     assert "file-missing" in fails(tmp_path / "b.json", format="youtubevis")
+
+
+def entries(annotations: Any) -> int:
+    """Objects that lists of annotations hold: null, or an empty list, is not counted."""
+    count = 0
+    for track in annotations:
+        columns = [track.get("bboxes") or [], track.get("segmentations") or []]
+        for place in range(max(map(len, columns))):
+            count += any(place < len(column) and column[place] not in (None, []) for column in columns)
+    return count
+
+
+@pytest.mark.parametrize("task", ["instance-segmentation", "semantic-segmentation", "object-detection"])
+@pytest.mark.parametrize("videos", [False, True])
+@pytest.mark.parametrize("name", ["instances.json", "results.json"])
+def test_every_entry_is_counted(vis: Path, convert: Any, task: str, videos: bool, name: str) -> None:
+    content = json.loads((vis / name).read_text())
+    options: dict[str, Any] = {"videos": vis / "videos"} if videos else {}
+    if name == "results.json":
+        options["dataset"] = vis / "instances.json"
+    convert(vis / name, format="youtubevis", task=task, **options)
+    check_accounting(convert.report)
+    expected = entries(content if name == "results.json" else content["annotations"])
+    assert convert.report.found_objects == expected > 0
+
+
+def test_entries_of_tracks_that_cannot_be_read_are_lost(convert: Any, changed: Any) -> None:
+    def edit(content: Any) -> None:
+        person, car = content["annotations"]
+        content["annotations"] += [
+            {**person, "id": 3, "video_id": 8},
+            {**car, "id": 4, "bboxes": [*car["bboxes"], [1, 1, 2, 2]]},
+            {**car, "id": 5, "category_id": "car"},
+            {**car, "id": 6, "bboxes": [None, None, [1, 2, "x", 4]]},
+            {**car, "id": 7, "bboxes": 7, "segmentations": [None, [], None]},
+            7,
+        ]
+
+    source = changed(edit)
+    annotations = json.loads(source.read_text())["annotations"]
+    sound, lost = entries(annotations[:2]), entries(annotations[2:6])
+    convert(source, format="youtubevis", on_error="skip")
+    assert {error.code: error.count for error in convert.report.errors} == {
+        "unknown-video": 1,
+        "track-length": 1,
+        "broken-annotation": 4,
+    }
+    report = convert.report
+    assert (report.found_objects, report.lost_objects) == (sound + lost, lost)
+    assert sum(report.objects.values()) == sound
+
+
+def test_null_and_empty_lists_are_no_objects(convert: Any, changed: Any) -> None:
+    def edit(content: Any) -> None:
+        person, _ = content["annotations"]
+        person["bboxes"] = [None, None, None]
+        person["segmentations"] = [[], None, []]
+
+    source = changed(edit)
+    source.write_text(source.read_text().replace("[]", "[\n ]", 1))
+    found = convert(source, format="youtubevis")
+    assert [p["category_id"] for predictions in found.values() for p in predictions] == [1, 1]
+    assert (convert.report.found_objects, convert.report.repairs) == (2, [])
+
+
+def test_an_empty_mask_without_a_box_is_dropped(convert: Any, changed: Any) -> None:
+    def edit(content: Any) -> None:
+        content["annotations"][0]["bboxes"][0] = None
+        content["annotations"][0]["segmentations"][0] = {"size": [48, 64], "counts": [48 * 64]}
+
+    for task in ("object-detection", "instance-segmentation"):
+        found = convert(changed(edit), format="youtubevis", task=task)
+        assert len(found["street walk/00000.png"]) == 1
+        assert [(repair.code, repair.count) for repair in convert.report.repairs] == [("mask-empty", 1)]
+        check_accounting(convert.report)
+
+
+def test_masks_of_objects_with_a_box_are_not_read_for_boxes(convert: Any, changed: Any) -> None:
+    """A box is missing beside them, so that its mask is read."""
+
+    def edit(content: Any) -> None:
+        content["annotations"][0]["segmentations"][0] = {"size": [1, 1], "counts": [1]}
+        content["annotations"][1]["bboxes"][0] = None
+
+    source = changed(edit)
+    found = convert(source, format="youtubevis", task="object-detection")
+    assert [p["bbox"] for p in found["street walk/00000.png"]] == [[8, 10, 12, 16], [40, 30, 20, 12]]
+    convert(source, format="youtubevis", on_error="skip")
+    assert [error.code for error in convert.report.errors] == ["broken-segmentation"]
+
+
+def test_entries_of_a_video_without_a_size_are_lost(convert: Any, changed: Any) -> None:
+    def edit(content: Any) -> None:
+        for video in content["videos"]:
+            del video["width"]
+
+    source = changed(edit)
+    convert(source, format="youtubevis", on_error="skip")
+    assert [error.code for error in convert.report.errors] == ["image-size"]
+    report = convert.report
+    assert report.found_objects == report.lost_objects == entries(json.loads(source.read_text())["annotations"])
+
+
+def test_a_byte_order_mark_does_not_count(convert: Any, vis: Path, tmp_path: Path) -> None:
+    for name in ("instances.json", "results.json"):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (vis / name).read_bytes())
+    options = {"format": "youtubevis", "task_name": "t"}
+    assert convert(tmp_path / "instances.json", **options) == convert(vis / "instances.json", **options)
+    found = convert(tmp_path / "results.json", dataset=tmp_path / "instances.json", **options)
+    assert found == convert(vis / "results.json", dataset=vis / "instances.json", **options)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labelferry.batch import Batch
+from labelferry.columns import Batch
 from labelferry.findings import Finding
 from labelferry.lightly.categories import plan_categories
 from labelferry.lightly.conform import Target, conform
@@ -92,6 +92,8 @@ def refusal(annotations: Annotations, to: Target) -> Finding:
         ((60, 40, 10, 10), (60, 40, 4, 8), "box-clipped"),
         ((-1, -1, 100, 100), (0, 0, 64, 48), "box-clipped"),
         ((-0.004, 5, 10, 10), (0, 5, 9.996, 10), "box-rounded"),
+        ((-0.02, 5, 10, 10), (0, 5, 9.98, 10), "box-clipped"),
+        ((54, 38, 10.02, 10), (54, 38, 10, 10), "box-clipped"),
         ((10, 10, 0, 20), (9.5, 10, 1, 20), "box-grown"),
         ((10, 10, 0.5, 0.5), (9.75, 9.75, 1, 1), "box-grown"),
         ((0, 0, 0, 0), (0, 0, 1, 1), "box-grown"),
@@ -197,6 +199,25 @@ def test_masks_are_as_large_as_the_image_and_not_empty_and_give_boxes() -> None:
     assert result.boxes is not None
     assert result.boxes.tolist() == [[3, 2, 6, 2]]
     assert codes == {"mask-size": 1, "mask-empty": 1}
+
+
+@pytest.mark.parametrize("runs", [3, 31, 34, 1000])
+def test_run_lengths_are_written_whole_however_many_there_are(runs: int) -> None:
+    counts = [np.random.default_rng(i).integers(1, 10 ** (1 + i), runs - i % 2) for i in range(4)]
+    masks = [RunLengthMask(one, 1, int(one.sum())) for one in counts]
+    images = [Annotations(np.array([1]), (mask.width, 1), masks=[mask]) for mask in masks]
+    (batch,) = Batch.of(list("abcd"), images)
+    done, _ = conform(batch, target(TaskType.SEMANTIC_SEGMENTATION))
+    written = [orjson.loads(content or b"")["predictions"][0]["segmentation"] for content in encode(done)]
+    assert written == [one.tolist() for one in counts]
+
+
+def test_an_empty_mask_has_no_box() -> None:
+    given = Annotations(np.array([1, 1]), SIZE, masks=[mask(), mask(np.s_[2:4, 3:9])])
+    result, codes = conformed(given, target(DETECTION))
+    assert result.boxes is not None
+    assert result.boxes.tolist() == [[3, 2, 6, 2]]
+    assert codes == {"mask-empty": 1}
 
 
 def test_semantic_segmentation_has_one_entry_a_category_with_the_best_score() -> None:

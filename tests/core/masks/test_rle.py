@@ -12,10 +12,11 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as pycocotools_mask
 
 from labelferry.findings import Finding
-from labelferry.masks.coco import masks_from_coco
+from labelferry.masks.coco import masks_from_coco, masks_of_image, masks_of_images
 from labelferry.masks.label_maps import masks_from_label_map
-from labelferry.run_lengths import Masks, RunLengthMask, decode, encode
+from labelferry.run_lengths import MAX_PIXELS, Masks, RunLengthMask, decode, encode
 from tests.conformance.test_real_coco import documented_encode
+from tests.limits import run_limited
 
 SIDES = st.one_of(st.just(1), st.integers(1, 40))
 SHAPES = st.tuples(SIDES, SIDES)
@@ -29,6 +30,8 @@ BITMAPS = SHAPES.flatmap(
 COORDINATES = st.one_of(
     st.integers(-30, 70).map(float), st.floats(-30, 70, width=32), st.sampled_from([0.0, 20.0, 40.0])
 )
+POINTS = [[1, 1, 9, 1, 9, 9]]
+SHORT = [[1, 1, 9, 1, 9, 9], [2, 2]]
 POLYGON = st.lists(COORDINATES, min_size=6, max_size=24).map(lambda points: points[: len(points) // 2 * 2])
 
 
@@ -148,6 +151,28 @@ def test_runs_of_masks_beyond_32_bit_are_exact() -> None:
     assert masks[0].counts.tolist() == [6 * side - 1, 1, side - 1, 1, side - 1, 1, side * side - 8 * side]
 
 
+def refusals() -> list[str]:
+    """What becomes of masks and segmentations that may take more memory than there is."""
+    found = []
+    for counts, size in (([2**37], (2**37, 1)), ([2**62, 1], (1, 2**62 + 1)), ([1, 2**36], (1, 2**36 + 1))):
+        try:
+            found.append(str(decode(counts, size).shape))
+        except ValueError as error:
+            found.append(str(error).partition(" pixels is ")[2])
+    for width, height in ((2**18, 2**18 + 1), (2**40, 2**40), (10**30, 1), (1, 10**30)):
+        polygon, rle = [[0, 0, 10, 0, 10, 10]], {"size": [height, width], "counts": [width * height]}
+        for segmentation in (polygon, rle):
+            segments = masks_of_image([segmentation], (width, height), str)
+            found += [finding.code for finding in segments.findings]
+    return found
+
+
+def test_a_mask_of_more_pixels_than_can_be_stored_is_refused() -> None:
+    assert MAX_PIXELS == 2**36, "the documented limit"
+    assert run_limited(refusals) == ["beyond what can be stored"] * 3 + ["image-size"] * 8
+    assert RunLengthMask.from_counts([1, 2**36 - 1], 2**18, 2**18).area == 2**36 - 1
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0)])
 def test_an_image_without_pixels_has_no_masks(shape: tuple[int, int]) -> None:
     masks, problems = segmented([[[0, 0, 1, 0, 1, 1]]], *shape)
@@ -172,6 +197,28 @@ def test_segmentations_of_images_of_different_sizes_at_once_equal_pycocotools(im
     assert not found.findings
     assert [mask.counts.tolist() for mask in found.masks] == expected
     assert found.masks.boxes().astype(int).tolist() == [list(mask.box) for mask in found.masks]
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.tuples(SHAPES, st.lists(st.sampled_from([POINTS, SHORT, [], {"size": 7}, None]), max_size=4)), max_size=8
+    ),
+    st.integers(1, 6),
+)
+def test_masks_of_several_images_are_those_of_each(images: list[Any], together: int) -> None:
+    segmentations = [objects for _, objects in images]
+    sizes = [(width, height) for (height, width), _ in images]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("labelferry.masks.coco.TOGETHER", together)
+        found = list(masks_of_images(segmentations, sizes, lambda b, i: f"image {b}, object {i}"))
+    assert len(found) == len(images)
+    for b, one in enumerate(found):
+        alone = masks_of_image(segmentations[b], sizes[b], lambda i, b=b: f"image {b}, object {i}")
+        assert one.rows.tolist() == alone.rows.tolist()
+        assert list(one.masks) == list(alone.masks)
+        assert (one.missing, one.findings) == (alone.missing, alone.findings)
+        assert all(finding.where == f"image {b}, object {finding.image}" for finding in one.findings)
 
 
 def test_masks_beyond_the_most_runs_are_refused_alone(monkeypatch: pytest.MonkeyPatch) -> None:

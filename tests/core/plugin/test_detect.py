@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,8 @@ import pytest
 
 import labelferry
 from labelferry.plugin import detect as module
-from labelferry.plugin.detect import Probe, detect, detect_one
+from labelferry.plugin.detect import detect, detect_one
+from labelferry.plugin.probe import Probe
 from labelferry.plugin.registry import format_names, get_adapter
 
 # path, then (format, flavour, richest task, images, whether something is to be settled) of each that it may be
@@ -75,9 +75,7 @@ def test_every_format_is_detected_somewhere() -> None:
 def test_the_command_converts_what_was_detected(fixtures: Path, tmp_path: Path, path: str) -> None:
     (found,) = detect(fixtures / path)
     command = [*found.command[1:], str(tmp_path / "out")]
-    done = subprocess.run(
-        [sys.executable, "-m", "labelferry.cli.app", *command], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "labelferry", *command], capture_output=True, text=True, check=False)
     if done.returncode == 1:  # some fixtures have faults on purpose
         assert "cannot be read" in done.stderr
         return
@@ -197,24 +195,6 @@ def test_a_probe_keeps_what_it_has_seen(tmp_path: Path) -> None:
     assert probe.listing(tmp_path)[0] == ["a.txt"]
     assert probe.head(tmp_path / "nothing") == b""
     assert not probe.is_small(tmp_path / "nothing")
-
-
-def test_the_command_line(fixtures: Path, tmp_path: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "labelferry.cli.app", "detect", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    done = run(str(fixtures / "yolo/data.yaml"))
-    assert done.returncode == 0
-    assert done.stdout.splitlines() == [
-        "yolo: YOLO boxes, Ultralytics; object-detection; 4 images",
-        f"  labelferry convert --from yolo --to lightly {shlex.quote(str(fixtures / 'yolo/data.yaml'))} DATASOURCE",
-    ]
-    (content,) = json.loads(run("--json", str(fixtures / "yolo/obb")).stdout)
-    assert content["format"] == "yolo"
-    assert content["question"]
-    assert run(str(fixtures / "csv/names.txt")).returncode == 1
-    assert run(str(tmp_path / "nothing")).returncode == 2
 
 
 def test_adapters_without_detection_recognise_nothing(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import labelferry
+import labelferry.converters as labelferry_converters
 from labelferry.plugin import registry
 from labelferry.testing import check_adapter
 from tests.conftest import ROOT
@@ -22,7 +23,7 @@ PAGE = ROOT / "docs/custom-adapters.md"
 
 
 def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "labelferry.cli.app", *arguments]
+    command = [sys.executable, "-m", "labelferry", *arguments]
     return subprocess.run(
         command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
@@ -206,35 +207,70 @@ class Failing(Sound):
         return 1 / image.source if image.source < 1 else None
 
 
+class Secretive(Sound):
+    """Reads a file that its images do not name."""
+
+    def get_labels(self, image: labelferry.Image) -> labelferry.Annotations:
+        Path(__file__).with_suffix(".md").read_bytes()
+        return super().get_labels(image)
+
+
+class Miscounting(Sound):
+    def get_labels(self, image: labelferry.Image) -> labelferry.Annotations:
+        labels = super().get_labels(image)
+        labels.found = 5
+        return labels
+
+
 @pytest.mark.parametrize(
     ("cls", "messages"),
     [
         (Sound, []),
         (WithoutHelp, ["'scale' has no help"]),
         (WithoutTasks, ["names no task types"]),
-        (OtherTasks, ["get_tasks()"]),
+        (OtherTasks, ["the export holds ['classification']"]),
         (OneId, ["two categories have one id"]),
         (Shuffled, ["another order"]),
         (Unpicklable, ["cannot be pickled"]),
         (Heavy, ["carries 2,097"]),
-        (Random, ["something else the second time", "another process"]),
-        (Remembering, ["something else in another process"]),
-        (WrongShapes, ["shape (2, 4), found (1, 4)", "id 2 is none of", "0 masks for 2 objects", "no size"]),
+        (Random, ["differ when they are read a second time", "another process"]),
+        (Remembering, ["differ when they are read in another process"]),
+        (
+            WrongShapes,
+            [
+                "shape (2, 4), found (1, 4)",
+                "id 2 is not one of",
+                "0 masks for 2 objects",
+                "size of the image is missing",
+            ],
+        ),
         (WithoutBoxes, ["there are no boxes"]),
-        (Failing, ["raised ZeroDivisionError", "gives a NoneType"]),
+        (Miscounting, ["the export lists 5 objects"]),
+        (Failing, ["raised ZeroDivisionError", "labels are a NoneType"]),
     ],
 )
-def test_check_adapter_tells_what_is_wrong(cls: Any, messages: list[str]) -> None:
+def test_check_adapter_says_what_is_wrong(cls: Any, messages: list[str]) -> None:
     problems = check_adapter(cls(Path()))
     assert bool(problems) == bool(messages), problems
     for message in messages:
         assert any(message in problem for problem in problems), (message, problems)
 
 
-@pytest.mark.parametrize("name", ["yolo", "cvat/video", "mot/train", "voc"])
+@pytest.mark.parametrize("name", ["coco/instances.json", "yolo", "cvat/video", "mot/train", "voc", "imagefolder/flat"])
 def test_our_own_adapters_are_sound(fixtures: Path, name: str) -> None:
     cls = registry.get_adapter(name.partition("/")[0])
     assert check_adapter(cls(fixtures / name)) == []
+
+
+def test_check_adapter_names_files_that_an_interrupted_run_would_not_notice() -> None:
+    path = Path(__file__).with_suffix(".md")
+    path.write_text("labels")
+    try:
+        assert check_adapter(Secretive(Path())) == [
+            f"labels are read from {path}, which neither the image's nor the export's files name"
+        ]
+    finally:
+        path.unlink()
 
 
 def test_a_class_within_a_function_cannot_be_sent(tmp_path: Path) -> None:
@@ -242,3 +278,39 @@ def test_a_class_within_a_function_cannot_be_sent(tmp_path: Path) -> None:
         pass
 
     assert any("cannot be pickled" in problem for problem in check_adapter(Local(tmp_path)))
+
+
+def test_private_modules_are_not_formats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "_shared.py").write_text("")
+    (tmp_path / "other.py").write_text("")
+    monkeypatch.setattr("labelferry.converters.__path__", [*labelferry_converters.__path__, str(tmp_path)])
+    assert "other" in registry.format_names()
+    assert "_shared" not in registry.format_names()
+    with pytest.raises(labelferry.UsageError, match="there is no format '_shared'"):
+        registry.get_adapter("_shared")
+
+
+def test_every_package_of_the_sources_is_installed() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    listed = re.findall(
+        '"(labelferry.*)"', text[text.index("packages = [") : text.index("[tool.setuptools.package-dir]")]
+    )
+    folders = {path.parent for top in ("core", "converters") for path in (ROOT / top).rglob("__init__.py")}
+    names = {
+        ".".join(("labelferry", *(part for part in folder.relative_to(ROOT).parts if part != "core")))
+        for folder in folders
+        if "__pycache__" not in folder.parts
+    }
+    assert sorted(listed) == sorted(names)
+
+
+def test_a_path_among_the_options_may_be_text(fixtures: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("cat\ndog\nfox\n")
+    report = labelferry.convert(
+        str(fixtures / "csv/classes.csv"),
+        str(tmp_path / "out"),
+        format="csv",
+        labels=str(tmp_path / "names.txt"),
+        on_error="skip",
+    )
+    assert list(report.objects) == ["cat", "dog", "fox"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,12 @@ import pytest
 from PIL import Image
 
 from labelferry import ExportError
-from labelferry.reading.images import find_files, packed_colour, read_label_map
+from labelferry.reading.images import MAX_IMAGE_PIXELS, find_files, packed_colour, read_label_map
+from tests.limits import run_limited
 
 RANDOM = np.random.default_rng(0)
+MAX = 89_478_485
+"""The documented limit of pixels."""
 
 
 def random(*shape: int, high: int = 256, dtype: type = np.uint8) -> np.ndarray[Any, Any]:
@@ -76,6 +81,34 @@ def test_what_does_not_keep_values_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ExportError) as caught:
             read_label_map(tmp_path / name)
         assert caught.value.where.endswith(name)
+
+
+def read_codes(folder: Path) -> list[str]:
+    """The shape of each label map, or its error."""
+    found = []
+    for width, height in ((MAX, 1), (MAX + 1, 1), (13_000, 13_000), (100_000, 100_000)):
+        write_zeros(folder / "a.png", width, height)
+        try:
+            found.append(str(read_label_map(folder / "a.png").values.shape))
+        except ExportError as error:
+            found.append(error.code)
+    return found
+
+
+def test_an_image_of_more_pixels_than_are_decoded_is_refused(tmp_path: Path) -> None:
+    assert MAX_IMAGE_PIXELS == MAX
+    assert run_limited(read_codes, tmp_path) == [f"(1, {MAX})", *["mask-too-large"] * 3]
+
+
+def write_zeros(path: Path, width: int, height: int) -> None:
+    """A grey PNG of zeros; of the largest only the first megabytes, as it is refused by its header."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    pixels = bytes(min((width + 1) * height, 200_000_000))  # each row begins with its filter
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(pixels, 1)) + chunk(b"IEND", b""))
 
 
 def test_a_packed_colour_is_as_coco_panoptic_writes_ids() -> None:

@@ -7,18 +7,21 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 import labelferry
 from labelferry.plugin.merge import Merged
 from labelferry.plugin.registry import get_adapter
-from labelferry.run import batch
-from labelferry.run.batch import Job, Outcome, Plan, plan_folder, plan_schema, plan_to_yaml, read_plan
+from labelferry.run.batch import Outcome
+from labelferry.run.options import Options
+from labelferry.run.plan import Job, Plan, plan_folder, plan_to_yaml
 from labelferry.testing import check_adapter
 from tests.conftest import ROOT
 from tests.lightly_models import read_valid_task
@@ -49,7 +52,7 @@ def exports(fixtures: Path, tmp_path: Path) -> Path:
 
 
 def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "labelferry.cli.app", "batch", *map(str, arguments)]
+    command = [sys.executable, "-m", "labelferry", "batch", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
@@ -59,10 +62,10 @@ def tasks(datasource: Path) -> list[str]:
 
 
 def test_a_folder_of_exports(exports: Path, tmp_path: Path) -> None:
-    plan, doubtful = plan_folder(exports)
+    plan = plan_folder(exports)
     names = ["coco_annotations_val", "more_mot-train", "more_voc-flat", "more_yolo-segmentation"]
     assert [job.name for job in plan.jobs] == names
-    assert [(place.name, "--obb" in text) for place, text in doubtful] == [("yolo-obb", True)]
+    assert [(place.name, "--obb" in text) for place, text in plan.unclear] == [("yolo-obb", True)]
     done = run(exports, tmp_path / "out", "--report", tmp_path / "report.json")
     assert done.returncode == 1, done.stderr  # for what could not be told
     assert "yolo-obb: not converted" in done.stderr
@@ -102,10 +105,10 @@ def test_a_rerun_does_what_is_missing_or_changed(exports: Path, tmp_path: Path) 
 
 
 def test_a_task_that_was_written_by_other_means_is_not_taken_for_done(tmp_path: Path, fixtures: Path) -> None:
-    plan = Plan([Job(str(coco(tmp_path / "a.json")), "coco")])
+    plan = Plan([Job([str(coco(tmp_path / "a.json"))], Options(format="coco"))])
 
     def statuses(overwrite: bool = False) -> list[str]:
-        return [one.status for one in batch.run(plan, tmp_path / "out", workers=1, overwrite=overwrite)]
+        return [one.status for one in labelferry.batch(plan, tmp_path / "out", workers=1, overwrite=overwrite)]
 
     assert statuses() == ["done"]
     assert statuses() == ["unchanged"]
@@ -141,19 +144,21 @@ def test_what_fails_fails_alone(exports: Path, tmp_path: Path) -> None:
 def test_tasks_of_others_are_not_touched(exports: Path, tmp_path: Path, fixtures: Path) -> None:
     labelferry.convert(fixtures / "yolo/data.yaml", tmp_path / "out", format="yolo", task_name="coco_annotations_val")
     before = read_valid_task(tmp_path / "out", "coco_annotations_val")
-    plan, _ = plan_folder(exports / "coco")
-    plan.jobs[0].task_name = "coco_annotations_val"
-    (outcome,) = batch.run(plan, tmp_path / "out", workers=1)
+    plan = plan_folder(exports / "coco")
+    assert plan.jobs[0].name == "annotations_val"
+    options = replace(plan.jobs[0].options, task_name="coco_annotations_val")
+    plan = Plan([replace(plan.jobs[0], options=options)])
+    (outcome,) = labelferry.batch(plan, tmp_path / "out", workers=1)
     assert outcome.status == "failed"
     assert "exists" in outcome.error
     assert read_valid_task(tmp_path / "out", "coco_annotations_val") == before
-    (outcome,) = batch.run(plan, tmp_path / "out", workers=1, overwrite=True)
+    (outcome,) = labelferry.batch(plan, tmp_path / "out", workers=1, overwrite=True)
     assert outcome.status == "done"
 
 
 def test_a_plan_is_written_edited_and_run(exports: Path, tmp_path: Path) -> None:
     text = run(exports, "--init").stdout
-    assert text == plan_to_yaml(*plan_folder(exports))
+    assert text == plan_to_yaml(plan_folder(exports))
     assert "--obb" in text
     content = yaml.safe_load(text)
     content["datasource"] = "out"
@@ -175,83 +180,65 @@ def test_a_plan_is_written_edited_and_run(exports: Path, tmp_path: Path) -> None
     assert any(found.values())
 
 
-@pytest.mark.parametrize("suffix", ["yaml", "json", "toml"])
-def test_plans_in_every_notation(tmp_path: Path, suffix: str) -> None:
-    """Paths are relative to the plan, options have the types of the format."""
-    (tmp_path / "plans").mkdir()
-    coco(tmp_path / "data/a.json")
-    job = {"source": "../data/a.json", "format": "coco", "strict": True, "options": {"images": "../data"}}
-    text = {
-        "yaml": yaml.safe_dump({"jobs": [job]}),
-        "json": json.dumps({"jobs": [job]}),
-        "toml": '[[jobs]]\nsource = "../data/a.json"\nformat = "coco"\nstrict = true\noptions = {images = "../data"}\n',
-    }[suffix]
-    path = tmp_path / f"plans/jobs.{suffix}"
-    path.write_text(text)
-    (read,) = read_plan(path).jobs
-    assert read.strict is True
-    assert Path(read.options["images"]).resolve() == (tmp_path / "data").resolve()
-    (outcome,) = batch.run(Plan([read]), tmp_path / "out", workers=1)
-    assert (outcome.status, outcome.task_name) == ("done", "a")
+def test_batch_converts_a_folder_and_reports_what_is_unclear(exports: Path, tmp_path: Path) -> None:
+    outcomes = labelferry.batch(exports, tmp_path / "out", workers=1)
+    assert [(outcome.task_name, outcome.status) for outcome in outcomes] == [
+        ("coco_annotations_val", "done"),
+        ("more_mot-train", "done"),
+        ("more_voc-flat", "done"),
+        ("more_yolo-segmentation", "done"),
+        ("yolo-obb", "failed"),
+    ]
+    assert outcomes[0].report is not None
+    assert outcomes[0].report.objects == {"car": 0, "bus": 1}
+    assert "--obb" in outcomes[-1].error
+    (unclear,) = labelferry.batch(exports / "more/yolo-obb", tmp_path / "out")
+    assert (unclear.status, unclear.report) == ("failed", None)
+
+
+def test_batch_runs_a_plan_and_reports_its_progress(tmp_path: Path) -> None:
+    coco(tmp_path / "a.json")
+    (tmp_path / "jobs.yaml").write_text("datasource: out\njobs:\n- {source: a.json, task_name: first}\n")
+    calls: list[Any] = []
+    (outcome,) = labelferry.batch(
+        str(tmp_path / "jobs.yaml"), workers=1, progress=lambda *arguments: calls.append(arguments)
+    )
+    assert (outcome.task_name, outcome.status, outcome.error) == ("first", "done", "")
+    assert calls == [("first", 1, 1, "images")]
+    assert tasks(tmp_path / "out") == ["first"]
+    assert outcome.to_dict()["report"]["images"] == 1
 
 
 @pytest.mark.parametrize(
-    ("suffix", "text", "line", "message"),
+    ("plan", "options", "message"),
     [
-        ("yaml", "jobs:\n- source: a.json\n- source: b.json\n  form: coco\n", 3, "unknown field `form`"),
-        ("yaml", "jobs:\n- source: a.json\n  first_frame: one\n", 3, "Expected `int | null`"),
-        ("yaml", "jobs:\n- source: a.json\n  on_error: stop\n", 3, "Invalid enum value 'stop'"),
-        ("yaml", "jobs:\n- format: coco\n", 2, "missing required field `source`"),
-        ("yaml", "jobs: [\n", 2, "not YAML"),
-        ("yaml", "jobs:\n- source: a\n  format: coco\n  options: {imges: x}\n", 2, "has no option 'imges'"),
-        ("yaml", "jobs:\n- source: a\n  format: coko\n", 2, "Did you mean 'coco'"),
-        ("yaml", "jobs:\n- source: []\n", 2, "names no export"),
-        ("yaml", "jobs:\n- source: a\n  task_name: 'a b'\n", 2, "task name"),
-        ("json", '{\n "jobs": [\n  {"source": 7, "frames": []}\n ]\n}\n', 3, "Expected `str | array`, got `int`"),
-        ("toml", '[[jobs]]\nsource = "a"\n\n[[jobs]]\nsource = "b"\nframe_step = "x"\n', 6, "Expected `int`"),
-        ("toml", "jobs = \n", 1, "not TOML"),
-        ("yaml", "- source: a\n", 1, "Expected `object`"),
+        (Plan([Job(["a.json"]), Job(["b/a.json"])]), {}, "two jobs make the task 'a'"),
+        (Plan([Job(["a.json"])]), {"datasource": None}, "name the datasource"),
+        (Plan([Job(["a.json"])]), {"workers": 0}, "workers is an integer of at least 1, not 0"),
+        (Plan([]), {}, "nothing to convert"),
+        ("no such plan.yaml", {}, "no such file or folder"),
     ],
 )
-def test_plans_at_fault_are_told_with_their_line(
-    tmp_path: Path, suffix: str, text: str, line: int, message: str
-) -> None:
-    path = tmp_path / f"jobs.{suffix}"
-    path.write_text(text)
-    with pytest.raises(labelferry.ExportError) as raised:
-        read_plan(path)
-    assert message in raised.value.message
-    assert raised.value.where == f"{path}:{line}"
-    done = run(path, tmp_path / "out")
-    assert done.returncode == 1
-    assert f"jobs.{suffix}:{line}" in done.stderr
+def test_batch_refuses_wrong_arguments(plan: Any, options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(labelferry.UsageError, match=message):
+        labelferry.batch(plan, **{"datasource": tmp_path / "out", **options})
+    assert not (tmp_path / "out").exists()
 
 
-def test_the_schema_is_published() -> None:
-    published = json.loads((ROOT / "docs/jobs.schema.json").read_text(encoding="utf-8"))
-    assert published == plan_schema() == msgspec.json.schema(Plan)
-    assert json.loads(run("--schema").stdout) == published
-
-
-def test_usage_errors(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    coco(tmp_path / "some/a.json")
-    coco(tmp_path / "some/b/a.json")
-    for arguments, message in (
-        ((tmp_path / "nothing", "out"), "no such file"),
-        ((tmp_path / "empty", tmp_path / "out"), "no export that any format recognises"),
-        ((tmp_path / "some",), "name the datasource"),
-    ):
-        done = run(*arguments)
-        assert (done.returncode, message in done.stderr) == (2, True), done.stderr
-    with pytest.raises(labelferry.UsageError, match="two jobs make the task 'a'"):
-        batch.run(Plan([Job("a.json"), Job("b/a.json")]), tmp_path / "out")
-
-
-def test_names_of_tasks_do_not_collide(tmp_path: Path) -> None:
-    coco(tmp_path / "a b.json")
-    coco(tmp_path / "a_b.json")
-    assert [job.name for job in plan_folder(tmp_path)[0].jobs] == ["a_b", "a_b_2"]
+def test_a_worker_that_is_killed_fails_its_job_alone(tmp_path: Path) -> None:
+    (tmp_path / "deadly.py").write_text(
+        "import os\nfrom labelferry import Adapter, Category, Image, TaskType\n\n\nclass Deadly(Adapter):\n"
+        "    tasks = (TaskType.OBJECT_DETECTION,)\n    def __init__(self, path): ...\n"
+        "    def get_categories(self): return [Category(0, 'a')]\n    def get_images(self): return [Image('a.jpg')]\n"
+        "    def get_labels(self, image): os._exit(9)\n"
+    )
+    jobs = [
+        Job(["x"], Options(format=str(tmp_path / "deadly.py"))),
+        Job([str(coco(tmp_path / "a.json"))], Options(format="coco")),
+    ]
+    failed, done = labelferry.batch(Plan(jobs), tmp_path / "out", workers=2)
+    assert (failed.status, done.status) == ("failed", "done"), (failed, done)
+    assert "a worker process was killed" in failed.error
 
 
 def test_several_exports_become_one_task(tmp_path: Path) -> None:
@@ -261,8 +248,8 @@ def test_several_exports_become_one_task(tmp_path: Path) -> None:
         images=[{"id": 1, "file_name": "b.jpg", "width": 64, "height": 48}],
         categories=[{"id": 3, "name": "dog"}, {"id": 2, "name": "bus"}],
     )
-    plan = Plan([Job([str(first), str(second)], "coco", task_name="all")])
-    (outcome,) = batch.run(plan, tmp_path / "out", workers=2)
+    plan = Plan([Job([str(first), str(second)], Options(format="coco", task_name="all"))])
+    (outcome,) = labelferry.batch(plan, tmp_path / "out", workers=2)
     assert outcome.status == "done", outcome.error
     schema, found = read_valid_task(tmp_path / "out", "all")
     assert [category["name"] for category in schema["categories"]] == ["car", "bus", "dog"]
@@ -275,8 +262,9 @@ def test_contradictions_are_refused_unless_told_which_wins(tmp_path: Path) -> No
     other = coco(tmp_path / "c.json", categories=[{"id": 1, "name": "bus"}, {"id": 2, "name": "car"}])
 
     def merge(paths: list[Path], conflicts: Any = "refuse") -> Outcome:
-        plan = Plan([Job([str(path) for path in paths], "coco", task_name="t", conflicts=conflicts)])
-        (outcome,) = batch.run(plan, tmp_path / "out", workers=1)
+        job = Job([str(path) for path in paths], Options(format="coco", task_name="t"), conflicts=conflicts)
+        plan = Plan([job])
+        (outcome,) = labelferry.batch(plan, tmp_path / "out", workers=1)
         return outcome
 
     refused = merge([first, second])
@@ -301,7 +289,7 @@ def test_merged_adapters_are_sound(fixtures: Path, tmp_path: Path) -> None:
     assert [
         problem for problem in check_adapter(merged) if "adapters" not in problem and "conflicts" not in problem
     ] == []
-    with pytest.raises(labelferry.UsageError, match="no common task type"):
+    with pytest.raises(labelferry.UsageError, match="no task type can be made of all exports"):
         labelferry.convert(
             Merged([cls(fixtures / "yolo/pose"), get_adapter("csv")(fixtures / "csv/classes.csv")]), tmp_path
         )
@@ -329,8 +317,11 @@ def test_a_defect_of_an_adapter_stops_no_other_job(tmp_path: Path) -> None:
         "    def __init__(self, path): ...\n    def get_categories(self): return 1 / 0\n"
         "    def get_images(self): ...\n    def get_labels(self, image): ...\n"
     )
-    jobs = [Job("x", str(tmp_path / "bad.py")), Job(str(coco(tmp_path / "a.json")), "coco")]
-    failed, done = batch.run(Plan(jobs), tmp_path / "out", workers=1)
+    jobs = [
+        Job(["x"], Options(format=str(tmp_path / "bad.py"))),
+        Job([str(coco(tmp_path / "a.json"))], Options(format="coco")),
+    ]
+    failed, done = labelferry.batch(Plan(jobs), tmp_path / "out", workers=1)
     assert (failed.status, done.status) == ("failed", "done")
     assert "ZeroDivisionError" in failed.error
 
@@ -353,3 +344,70 @@ def test_different_formats_and_files_of_adapters(fixtures: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     assert len(read_valid_task(tmp_path / "out", "boxes")[1]) == 70
     assert len(read_valid_task(tmp_path / "out", "both")[1]) == 6
+
+
+def test_a_task_of_an_earlier_version_is_converted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan([Job([str(coco(tmp_path / "a.json"))], Options(format="coco", task_name="t"))])
+    assert [outcome.status for outcome in labelferry.batch(plan, tmp_path / "out", workers=1)] == ["done"]
+    assert [outcome.status for outcome in labelferry.batch(plan, tmp_path / "out", workers=1)] == ["unchanged"]
+    monkeypatch.setattr("labelferry.run.batch.version", lambda _: "0.0.1")
+    assert [outcome.status for outcome in labelferry.batch(plan, tmp_path / "out", workers=1)] == ["done"]
+
+
+def merged_outcome(tmp_path: Path, sources: list[Path], **options: Any) -> Outcome:
+    format_options = options.pop("options", {})
+    job = Job([str(path) for path in sources], Options(task_name="t", **options), format_options)
+    (outcome,) = labelferry.batch(Plan([job]), tmp_path / "out", workers=1)
+    return outcome
+
+
+def test_errors_of_each_export_are_errors_of_the_merged_task(fixtures: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(fixtures / "yolo/segmentation", tmp_path / name)
+    data = next((tmp_path / "two").glob("*.yaml"))
+    data.write_text(data.read_text() + "\nvalid: nowhere\n")
+    for image in [path for path in (tmp_path / "two").rglob("*") if path.suffix in (".png", ".jpg")]:
+        image.rename(image.with_name(f"two_{image.name}"))
+    for label in [path for path in (tmp_path / "two").rglob("*.txt") if path.name != "classes.txt"]:
+        label.rename(label.with_name(f"two_{label.name}"))
+    outcome = merged_outcome(tmp_path, [tmp_path / "one", tmp_path / "two"], format="yolo")
+    assert outcome.status == "failed"
+    assert outcome.report is not None
+    assert [error.code for error in outcome.report.errors] == ["split-missing"]
+
+
+def test_instance_maps_that_are_merged_give_the_box_of_each_instance(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "ids").mkdir(parents=True)
+        (tmp_path / name / "classes").mkdir()
+        ids, classes = np.zeros((12, 16), np.uint8), np.zeros((12, 16), np.uint8)
+        ids[1:3, 1:4], ids[8:11, 10:15] = 1, 2
+        classes[1:3, 1:4] = classes[8:11, 10:15] = 1
+        Image.fromarray(ids).save(tmp_path / name / "ids" / f"{name}.png")
+        Image.fromarray(classes).save(tmp_path / name / "classes" / f"{name}.png")
+    (tmp_path / "names.txt").write_text("background\ncar\n")
+    adapters = [
+        get_adapter("masks")(
+            tmp_path / name / "ids", class_masks=str(tmp_path / name / "classes"), labels=tmp_path / "names.txt"
+        )
+        for name in ("a", "b")
+    ]
+    labelferry.convert(Merged(adapters), tmp_path / "out", task="object-detection", task_name="t")
+    found = read_valid_task(tmp_path / "out", "t")[1]
+    assert {name: [p["bbox"] for p in objects] for name, objects in found.items()} == {
+        "a.png": [[1, 1, 3, 2], [10, 8, 5, 3]],
+        "b.png": [[1, 1, 3, 2], [10, 8, 5, 3]],
+    }
+
+
+def test_poses_and_boxes_merge_into_object_detection(tmp_path: Path) -> None:
+    poses = coco(
+        tmp_path / "poses.json",
+        images=[{"id": 1, "file_name": "p.jpg", "width": 64, "height": 48}],
+        categories=[{"id": 1, "name": "person", "keypoints": ["a"], "skeleton": []}],
+        annotations=[{"id": 1, "image_id": 1, "category_id": 1, "keypoints": [5, 6, 2], "bbox": [1, 2, 30, 30]}],
+    )
+    boxes = coco(tmp_path / "boxes.json", categories=[{"id": 2, "name": "bus"}])
+    outcome = merged_outcome(tmp_path, [poses, boxes], format="coco")
+    assert outcome.report is not None
+    assert (outcome.report.task_type, outcome.report.objects) == ("object-detection", {"person": 1, "bus": 1})

@@ -165,7 +165,7 @@ def test_workers_end_when_the_run_is_killed(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "labelferry.cli.app",
+        "labelferry",
         "convert",
         "--from",
         "coco",

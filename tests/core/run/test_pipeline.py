@@ -15,6 +15,7 @@ import pytest
 import labelferry
 from labelferry import Annotations, Category, Finding, Image, Object, TaskType
 from labelferry.plugin.adapter import Adapter, adapter_options, make_adapter
+from labelferry.plugin.export import Export, Request
 from tests.lightly_models import read_valid_task
 
 
@@ -142,6 +143,29 @@ def test_all_errors_of_a_run_are_collected_and_nothing_is_published(tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+def test_objects_of_what_is_refused_while_images_are_listed_are_found_and_lost(tmp_path: Path) -> None:
+    class Listing(Export):
+        def __init__(self, request: Request) -> None:
+            super().__init__(request, (TaskType.OBJECT_DETECTION,), [Category(0, "dog")])
+
+        def images(self) -> Iterator[Image | Finding]:
+            yield Finding.error("broken-row", "a.csv:2", "no name", lost=2)
+            yield Image("a.jpg")
+            yield Finding.error("broken-row", "a.csv:4", "no name", lost=3)
+
+        def labels(self, image: Image) -> Annotations:
+            labels = Annotations.from_objects([Object(0, (0, 0, 1, 1))], (64, 48))
+            labels.found = 1
+            return labels
+
+    class Listed(Adapter):
+        def open(self, request: Request) -> Export:
+            return Listing(request)
+
+    report = labelferry.convert(Listed(), tmp_path, task_name="test", on_error="skip")
+    assert (report.found_objects, report.lost_objects, report.objects) == (6, 5, {"dog": 1})
+
+
 def test_skipping_errors_publishes_the_rest_and_says_what_was_left_out(tmp_path: Path) -> None:
     images = {"a.jpg": ["broken", 1, "broken"], "b.jpg": ["whole"], "c.jpg": [2]}
     report = labelferry.convert(Boxes(images), tmp_path, task_name="test", on_error="skip")
@@ -218,7 +242,7 @@ def test_task_names_follow_lightlys_pattern_and_stay_below_the_predictions(name:
 def test_a_task_in_a_subfolder_is_fine_but_not_one_within_another(tmp_path: Path) -> None:
     labelferry.convert(Boxes({"a.jpg": [1]}), tmp_path, task_name="models/yolo-v8=x,@:1.0+")
     assert list(predictions(tmp_path, "models/yolo-v8=x,@:1.0+")) == ["a.jpg"]
-    with pytest.raises(labelferry.UsageError, match="within each other"):
+    with pytest.raises(labelferry.UsageError, match="nested"):
         labelferry.convert(Boxes({"a.jpg": [1]}), tmp_path, task_name="models")
 
 
@@ -230,7 +254,7 @@ def test_the_default_score_is_the_users(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"score": 1.5}, "score 1.5"),
+        ({"score": 1.5}, "score is a number from 0 to 1, not 1.5"),
         ({"workers": 0}, "workers"),
         ({"task": "segmentation"}, "no task type 'segmentation'"),
         ({"task": "keypoint-detection"}, "holds no keypoint-detection; it holds object-detection"),
@@ -286,6 +310,7 @@ def test_worker_processes_threads_and_this_process_write_the_same_bytes(tmp_path
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labelferry.run.convert.JOURNAL_AFTER", -1.0)
+    monkeypatch.setattr("labelferry.plugin.export.BOXES", 32)
     images = {f"{i}.jpg": [i % 50] for i in range(100)}
     done = 0
 
@@ -385,3 +410,89 @@ def test_the_public_api_encodes_and_decodes_the_documented_example() -> None:
     for wrong in ([2, 2], [12, 0], [13], [-1, 13], [[12]], [1.5, 10.5]):
         with pytest.raises(ValueError, match=r"run length|sum"):
             labelferry.decode(wrong, (3, 4))
+
+
+def test_a_task_whose_name_begins_with_that_of_a_running_one_is_free(tmp_path: Path) -> None:
+    from labelferry.lightly.task_folder import TaskFolder
+
+    fingerprint = "0123456789abcdef"
+    with TaskFolder(tmp_path, "x.y", fingerprint) as other:
+        labelferry.convert(Boxes({"a.jpg": [1]}), tmp_path, task_name="x")
+        assert other.files.parent.exists(), "the staging folder of x.y"
+    labelferry.convert(Boxes({"a.jpg": [1]}), tmp_path, task_name="x", overwrite=True)
+    assert other.files.parent.exists(), "left by a killed run, for the next one"
+
+
+def test_a_torn_journal_line_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labelferry.run.convert.JOURNAL_AFTER", -1.0)
+    images = {f"{i}.jpg": [i % 50] for i in range(2000)}
+
+    def interrupt(done: int, total: int | None, what: str) -> None:
+        if done >= 1000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        labelferry.convert(Boxes(images), tmp_path, task_name="test", progress=interrupt)
+    (journal,) = tmp_path.rglob("journal")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-1]) + lines[-1][: len(lines[-1]) // 2])
+    report = labelferry.convert(Boxes(images), tmp_path, task_name="test")
+    assert 0 < report.resumed_images < 1000
+    assert {name: p[0]["bbox"][0] for name, p in predictions(tmp_path).items()} == {
+        f"{i}.jpg": i % 50 for i in range(2000)
+    }
+
+
+@pytest.mark.parametrize("change", ["content", "time", "size on disk"])
+def test_a_file_that_changes_after_an_interruption_is_read_again(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COCO: the one file that all images depend on."""
+    monkeypatch.setattr("labelferry.run.convert.JOURNAL_AFTER", -1.0)
+    monkeypatch.setattr("labelferry.plugin.export.BOXES", 8)
+    source = tmp_path / "a.json"
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 64, "height": 48} for i in range(40)]
+    annotations = [{"id": i, "image_id": i, "category_id": 1, "bbox": [5, 5, 9, 9]} for i in range(40)]
+    content = {"images": images, "categories": [{"id": 1, "name": "car"}], "annotations": annotations}
+    source.write_text(json.dumps(content))
+
+    def interrupt(done: int, total: int | None, what: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        labelferry.convert(source, tmp_path, format="coco", task_name="test", progress=interrupt)
+    status = os.stat(source)
+    if change == "content":  # same size, other time
+        source.write_text(source.read_text().replace("[5, 5, 9, 9]", "[7, 7, 9, 9]"))
+    elif change == "time":
+        os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    else:
+        source.write_text(source.read_text() + "  ")
+        os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+    report = labelferry.convert(source, tmp_path, format="coco", task_name="test")
+    assert report.resumed_images == 0
+    expected = 7 if change == "content" else 5
+    assert {p[0]["bbox"][0] for p in predictions(tmp_path).values()} == {expected}
+
+
+def test_what_an_interrupted_run_has_written_is_published_only_where_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labelferry.run.convert.JOURNAL_AFTER", -1.0)
+    images = {f"{i}.jpg": [i % 50] for i in range(2000)}
+
+    def interrupt(done: int, total: int | None, what: str) -> None:
+        if done >= 1000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        labelferry.convert(Boxes(images), tmp_path, task_name="test", progress=interrupt)
+    (folder,) = tmp_path.rglob("task")
+    (folder / "3.json").write_bytes(b"")  # as after a power cut
+    (folder / "stranger.json").write_bytes(b"{}")
+    report = labelferry.convert(Boxes(images), tmp_path, task_name="test")
+    assert report.images == 2000
+    assert report.resumed_images > 0
+    assert {name: p[0]["bbox"][0] for name, p in predictions(tmp_path).items()} == {
+        f"{i}.jpg": i % 50 for i in range(2000)
+    }

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 import labelferry
-from labelferry.findings import Finding
-from labelferry.model import UNLABELLED, Image, VideoFrame
+from labelferry.model import UNLABELLED, Image, Refused, VideoFrame
 from labelferry.video import footage as footage_module
-from labelferry.video.footage import Footage, frame_name, frame_pattern
+from labelferry.video.footage import Footage
 from labelferry.video.frame_count import FrameCount
+from labelferry.video.names import frame_name, frame_pattern
 from tests.video_files import write_video
 
 
@@ -88,7 +88,7 @@ def test_patterns(pattern: str, name: str, found: tuple[str, str] | None) -> Non
 
 
 @pytest.mark.parametrize("pattern", ["{video}", "frame", "(?P<video>.+", r"(?P<video>.+)(\d+)"])
-def test_patterns_at_fault(pattern: str) -> None:
+def test_invalid_patterns(pattern: str) -> None:
     with pytest.raises(labelferry.UsageError, match="--frames"):
         frame_pattern(pattern)
 
@@ -112,10 +112,10 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(footage_module, "count_frames", count)
         made = Footage(folder, pattern and frame_pattern(pattern), first, step)  # type: ignore[arg-type]
 
-        def run(*images: Any) -> tuple[dict[str, Any], list[Finding]]:
+        def run(*images: Any) -> tuple[dict[str, Any], list[Any]]:
             given = [Image(i, i) if isinstance(i, str) else Image("", f"{i[0]} {i[1]}", VideoFrame(*i)) for i in images]
             items = list(made.frames_of(given))
-            findings = [one for one in items if isinstance(one, Finding)]
+            findings = [one.finding for one in items if isinstance(one, Refused)]
             named = [one for one in items if isinstance(one, Image)]
             assert len({image.file_name for image in named}) == len(named) == made.count_frames()
             assert {image.size for image in named} <= {(64, 48)}
@@ -144,7 +144,7 @@ def test_each_frame_once_whatever_the_labels(tmp_path_factory: Any, data: Any, f
         patch.setattr(footage_module, "count_frames", lambda path: FrameCount(counts[Path(path).name], 64, 48))
         made = Footage(folder, None, 1, step)
     items = list(made.frames_of([Image("", label, VideoFrame(*label)) for label in labels]))
-    findings = [one for one in items if isinstance(one, Finding)]
+    findings = [one.finding for one in items if isinstance(one, Refused)]
     named = [one for one in items if isinstance(one, Image)]
     assert sorted(image.file_name for image in named) == sorted(
         frame_name(name, i, count) for name, count in counts.items() for i in range(count)
@@ -211,6 +211,7 @@ def test_faults(footage: Any) -> None:
         ("frame-beyond-video", "a_10"),
         ("video-missing", "b_1"),
         ("frame-unnamed", "unnamed.png"),
+        ("frame-without-video", "broken_1"),
     ]
     assert "is --first-frame 1 meant?" in findings[1].message
     _, (finding,) = footage({"a.mp4": 10}, first=1).run(("a", 0))
@@ -233,7 +234,7 @@ def test_faults(footage: Any) -> None:
         {"videos": ".", "frame_step": 0},
     ],
 )
-def test_options_at_fault(fixtures: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+def test_invalid_options(fixtures: Path, tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(labelferry.UsageError):
         labelferry.convert(fixtures / "yolo/data.yaml", tmp_path, format="yolo", **options)
 
@@ -397,7 +398,7 @@ def test_extracted_frames_of_any_format(videos: Path, tmp_path: Path, convert: A
     assert list(convert(tmp_path / "classes.csv", format="csv", **options)) == labelled  # frames without a class: none
 
 
-def test_videos_that_are_damaged_are_told(tmp_path: Path, videos: Path, convert: Any, fails: Any) -> None:
+def test_damaged_videos_are_reported(tmp_path: Path, videos: Path, convert: Any, fails: Any) -> None:
     drive = videos / "drive.mp4"
     (videos / "none.mp4").write_bytes(drive.read_bytes()[:100])
     source = coco(tmp_path / "a.json", [{"file_name": "drive_1.png"}, {"file_name": "none_1.png"}])
@@ -437,7 +438,7 @@ def test_the_command(videos: Path, tmp_path: Path) -> None:
         command = [
             sys.executable,
             "-m",
-            "labelferry.cli.app",
+            "labelferry",
             "convert",
             "--from",
             "coco",

@@ -51,8 +51,13 @@ class Keypoints:
         owners = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         return np.bincount(owners, which, len(self)) > 0
 
+    def labelled(self) -> Keypoints:
+        """Only the points with a score above 0: COCO's visibility 0 means that a point is not labelled."""
+        keep = self.points[:, 2] > 0
+        return Keypoints(self.points[keep], np.concatenate(([0], np.cumsum(keep)))[self.offsets])
+
     def boxes(self) -> Floats:
-        """(N, 4) tight boxes around all points of an object, invisible ones included; NaN where it has no point."""
+        """(N, 4) tight boxes around all points of an object; NaN where it has no point."""
         boxes = np.full((len(self), 4), np.nan)
         has_points = np.flatnonzero(np.diff(self.offsets))
         if len(has_points):
@@ -121,12 +126,19 @@ class Batch:
     @property
     def counts(self) -> Int64:
         """(B,) objects of each image."""
-        return np.diff(self.bounds)
+        return self.bounds[1:] - self.bounds[:-1]
 
     @property
     def owners(self) -> Int64:
         """(N,) the image of each object."""
-        return np.repeat(np.arange(len(self.names)), np.diff(self.bounds))
+        return np.repeat(np.arange(len(self.names)), self.counts)
+
+    def copy(self) -> Batch:
+        """A batch with the same columns; several times as fast as `copy.copy`."""
+        other = object.__new__(Batch)
+        for name in Batch.__slots__:
+            setattr(other, name, getattr(self, name))
+        return other
 
     def take(self, keep: Bools) -> Batch:
         """Only the objects of which `keep` (N,) is true."""
@@ -241,8 +253,9 @@ def _batch(names: Sequence[str], images: Sequence[Annotations | Finding], column
     bounds = offsets_of(counts)
     places = bounds.tolist()
 
-    def joined(name: str) -> Any:
-        return np.concatenate([getattr(one, name) for one in full]).astype(np.float64, copy=False)
+    def joined(name: str, dtype: Any = np.float64) -> Any:
+        parts = [getattr(one, name) for one in full]
+        return np.asarray(parts[0] if len(parts) == 1 else np.concatenate(parts), dtype)
 
     def locate(row: int) -> str:
         b = int(np.searchsorted(bounds, row, side="right")) - 1
@@ -254,9 +267,7 @@ def _batch(names: Sequence[str], images: Sequence[Annotations | Finding], column
         list(names),
         _sizes(images),
         bounds,
-        np.concatenate([one.category_ids for one in full]).astype(np.int64, copy=False)
-        if full
-        else np.zeros(0, np.int64),
+        joined("category_ids", np.int64) if full else np.zeros(0, np.int64),
         joined("boxes") if columns.boxes else None,
         joined("scores") if columns.scores else None,
         joined("probabilities") if columns.probabilities is not None else None,

@@ -1,0 +1,385 @@
+"""The images of a COCO file, and their labels in batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import Raw
+from numpy.typing import NDArray
+
+from labelferry.columns import UNKNOWN, Batch, Keypoints
+from labelferry.converters.coco.columns import Ids, locate, read_columns
+from labelferry.converters.coco.panoptic import read_panoptic
+from labelferry.converters.coco.parsing import ImageRecord
+from labelferry.errors import ExportError
+from labelferry.findings import Finding
+from labelferry.masks.coco import masks_from_coco
+from labelferry.model import Image, Listed, VideoFrame
+from labelferry.plugin.export import Export, Request
+from labelferry.reading.images import image_size
+from labelferry.reading.text import decode_part
+from labelferry.run_lengths import Floats, Int64, offsets_of
+from labelferry.task_type import TaskType
+
+if TYPE_CHECKING:
+    from labelferry.converters.coco import Coco
+
+OBJECTS = 128
+"""Objects with masks that are read at once: more of them need memory that the processor's cache cannot hold."""
+
+_LARGEST = 2.0**62
+
+_SEGMENTATIONS = msgspec.json.Decoder(list[Any])
+_LISTS = msgspec.json.Decoder(list[Raw])
+_KEYPOINTS = msgspec.json.Decoder(list[float] | None)
+_ALL_KEYPOINTS = msgspec.json.Decoder(list[list[float] | None])
+_NUMBER = msgspec.json.Decoder(int | None, strict=False)
+
+
+class Part(NamedTuple):
+    """What a worker needs of a chunk of images.
+
+    Attributes:
+        rows: (B,) the images' places in the file, ascending.
+        bounds: (B + 1,) the annotations of each.
+        sizes: (B, 2) as the file gives them, UNKNOWN where it does not.
+        category_ids: (N,)
+        boxes: (N, 4) NaN where there is none.
+        scores: (N,) or None.
+        ids: of the annotations.
+        segmentations: JSON of each annotation that a mask is needed of; empty where none is.
+        keypoints: the same of keypoints.
+    """
+
+    rows: Int64
+    bounds: Int64
+    sizes: Int64
+    category_ids: Int64
+    boxes: Floats
+    scores: Floats | None
+    ids: Ids
+    segmentations: list[bytes]
+    keypoints: list[bytes]
+
+
+class CocoExport(Export):
+    """A COCO file. The parent holds its columns; a chunk of images carries its part of them to a worker."""
+
+    def __init__(self, adapter: Coco, request: Request) -> None:
+        columns = read_columns(adapter.path, adapter.dataset, request.frames)
+        files = [str(path) for path in (adapter.path, adapter.dataset) if path is not None]
+        super().__init__(request, columns.tasks, columns.categories, files)
+        self._columns: Any = columns
+        self._path = str(adapter.path)
+        self._folder = adapter.images
+        self._is_results = columns.is_results
+        self._masks = str(adapter.masks or adapter.path.with_suffix(""))
+        self._is_panoptic = columns.panoptic is not None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_columns": None}
+
+    def count_images(self) -> int:
+        return len(self._columns.images)
+
+    def images(self) -> Iterator[Listed]:
+        columns = self._columns
+        yield from columns.findings
+        for row, record in enumerate(columns.images):
+            name = record.file_name
+            if self._folder is not None and os.path.isabs(name):
+                name = _relative(name, self._folder)
+            files: tuple[str, ...] = ()
+            if self._folder is not None and (record.width is None or record.height is None):
+                files = (str(self._folder / name),)
+            source: Any = row
+            if columns.panoptic is not None:
+                low, high = columns.bounds[row : row + 2].tolist()
+                given = columns.panoptic[low:high]
+                pngs = [png or os.path.splitext(os.path.basename(name))[0] + ".png" for png, _ in given]
+                files = tuple(f"{self._masks}/{png}" for png in pngs)
+                source = tuple(bytes(segments) for _, segments in given), _size(record)
+            yield Image(name, source, _frame_of(record, columns.videos) if columns.videos else None, None, files)
+
+    def payload(self, images: Sequence[Image]) -> Part | None:
+        if self._is_panoptic:
+            return None
+        columns = self._columns
+        rows = np.array([image.source for image in images if isinstance(image.source, int)], np.int64)
+        lows = columns.bounds[rows]
+        bounds = offsets_of(columns.bounds[rows + 1] - lows)
+        at = np.arange(bounds[-1]) + np.repeat(lows - bounds[:-1], np.diff(bounds))
+        boxes = columns.boxes[at]
+        places = at.tolist()
+        no_box = np.isnan(boxes[:, 0]).tolist()
+        needs_masks = self.source_task is TaskType.INSTANCE_SEGMENTATION
+        needs_keypoints = self.source_task is TaskType.KEYPOINT_DETECTION
+        needs_boxes = self.source_task is TaskType.OBJECT_DETECTION and any(no_box)
+
+        def wanted(texts: list[Raw], are_needed: bool) -> list[bytes]:
+            if are_needed:
+                return [bytes(texts[i]) for i in places]
+            if needs_boxes:  # of objects without a box, to take it from
+                return [bytes(texts[i]) if none else b"" for i, none in zip(places, no_box, strict=True)]
+            return []
+
+        return Part(
+            rows,
+            bounds,
+            np.array([_size(columns.images[row]) for row in rows.tolist()], np.int64).reshape(-1, 2),
+            columns.category_ids[at],
+            boxes,
+            None if columns.scores is None else columns.scores[at],
+            [columns.ids[i] for i in places],
+            wanted(columns.segmentations, needs_masks),
+            wanted(columns.keypoints, needs_keypoints),
+        )
+
+    def read(self, images: Sequence[Image], payload: Part | None) -> Iterator[Batch]:
+        if payload is None:
+            yield from super().read(images, payload)
+            return
+        rows = np.array([image.source for image in images], np.int64)
+        if len(rows) != len(payload.rows):
+            payload = _part_of(payload, np.searchsorted(payload.rows, rows))
+        if not payload.segmentations:
+            yield self._batch(images, payload)
+            return
+        begin = 0
+        for end in range(1, len(images) + 1):
+            count = payload.bounds[end] - payload.bounds[begin]
+            if end == len(images) or count + payload.bounds[end + 1] - payload.bounds[end] > OBJECTS:
+                yield self._batch(images[begin:end], _part_of(payload, np.arange(begin, end)))
+                begin = end
+
+    def labels(self, image: Image) -> Any:
+        texts, size = image.source
+        return read_panoptic(texts, image.files, self._masks, self._path, None if size == UNKNOWN else size)
+
+    def _batch(self, images: Sequence[Image], part: Part) -> Batch:
+        names = [image.file_name for image in images]
+        path, ids, starts = self._path, part.ids, part.bounds.tolist()
+
+        def where(row: int) -> str:
+            b = int(np.searchsorted(part.bounds, row, side="right")) - 1
+            return locate(path, names[b], ids[starts[b] : starts[b + 1]], row - starts[b])
+
+        batch = Batch(
+            names,
+            part.sizes,
+            part.bounds,
+            part.category_ids,
+            part.boxes,
+            part.scores,
+            found=np.diff(part.bounds),
+            locate=where,
+        )
+        batch = self._with_sizes(batch, images)
+        if self.source_task is TaskType.INSTANCE_SEGMENTATION:
+            return _with_masks(batch, part)
+        if self.source_task is TaskType.KEYPOINT_DETECTION:
+            return _with_keypoints(batch, part, self._is_results)
+        return _with_boxes(batch, part, self._is_results) if part.segmentations else batch
+
+    def _with_sizes(self, batch: Batch, images: Sequence[Image]) -> Batch:
+        """The batch with the sizes that the file does not give: those of the videos, or of the image files."""
+        unknown = np.flatnonzero((batch.sizes == UNKNOWN).all(axis=1))
+        if not len(unknown):
+            return batch
+        sizes, findings = batch.sizes.copy(), list(batch.findings)
+        refused = batch.refused.copy()
+        for b in unknown.tolist():
+            image = images[b]
+            try:
+                if image.size is not None:
+                    sizes[b] = image.size
+                elif image.files:
+                    sizes[b] = image_size(image.files[0])
+                else:
+                    text = "the file gives no width and height; name the folder of the images with --images"
+                    raise ExportError(text, code="image-size")
+            except ExportError as error:
+                count = int(batch.counts[b])
+                where = error.where or image.file_name
+                findings.append(Finding("error", error.code, where, error.message, 1, count, b))
+                refused[b] = True
+        kept = batch.take(~refused[batch.owners]) if refused.any() else batch
+        return replace(kept, sizes=sizes, refused=refused, findings=findings)
+
+
+def _part_of(part: Part, places: Int64) -> Part:
+    """The part of some of its images."""
+    lows = part.bounds[places]
+    bounds = offsets_of(part.bounds[places + 1] - lows)
+    at = np.arange(bounds[-1]) + np.repeat(lows - bounds[:-1], np.diff(bounds))
+    rows = at.tolist()
+    return Part(
+        part.rows[places],
+        bounds,
+        part.sizes[places],
+        part.category_ids[at],
+        part.boxes[at],
+        None if part.scores is None else part.scores[at],
+        [part.ids[i] for i in rows],
+        [part.segmentations[i] for i in rows] if part.segmentations else [],
+        [part.keypoints[i] for i in rows] if part.keypoints else [],
+    )
+
+
+def _size(record: ImageRecord) -> tuple[int, int]:
+    """As the file gives it, cut to what an int64 holds."""
+    if record.width is None or record.height is None:
+        return UNKNOWN
+    width, height = (int(max(-_LARGEST, min(side, _LARGEST))) for side in (record.width, record.height))
+    return (width, height) if (width, height) != UNKNOWN else (0, 0)  # which is refused, as what is negative is
+
+
+def _relative(name: str, folder: Path) -> str:
+    try:
+        return Path(name).relative_to(folder.absolute()).as_posix()
+    except ValueError:
+        return name  # refused, as every absolute name
+
+
+def _frame_of(record: ImageRecord, videos: dict[bytes, str]) -> VideoFrame | None:
+    """The frame that an image says it is: by frame_index, or frame_id."""
+    try:
+        index = _NUMBER.decode(record.frame_index)
+        number = _NUMBER.decode(record.frame_id) if index is None else index
+    except msgspec.MsgspecError:
+        number = None
+    video = videos.get(bytes(record.video_id))
+    return None if video is None or number is None else VideoFrame(video, number)
+
+
+def _decoded_segmentations(batch: Batch, part: Part, rows: Int64) -> list[Any]:
+    """The segmentations of these objects (rows as read)."""
+    text = b"[" + b",".join([part.segmentations[row] for row in rows.tolist()]) + b"]"
+    assert batch.locate is not None
+    return list(decode_part(_SEGMENTATIONS, text, batch.locate(int(rows[0])) if len(rows) else ""))
+
+
+def _with_masks(batch: Batch, part: Part) -> Batch:
+    """Masks, and the given boxes, or the tight ones of the masks where none are given."""
+    assert batch.locate is not None
+    assert batch.boxes is not None
+    rows, owners = batch.rows, batch.owners
+    found = masks_from_coco(
+        _decoded_segmentations(batch, part, rows),
+        batch.sizes[owners],
+        lambda i: batch.locate(int(rows[i])) if batch.locate else "",
+    )
+    findings = [*batch.findings, *(replace(one, image=int(owners[one.image])) for one in found.findings)]
+    text = "the object has no segmentation; left out (with --task object-detection it is kept)"
+    for i in found.missing:
+        where, b = batch.locate(int(rows[i])), int(owners[i])
+        findings.append(Finding("repair", "segmentation-missing", where, text, 1, 1, b))
+    keep = np.zeros(len(batch), np.bool_)
+    keep[found.rows] = True
+    kept = replace(batch.take(keep), masks=found.masks, findings=findings)
+    assert kept.boxes is not None
+    if np.isnan(kept.boxes).any():
+        kept.boxes = np.where(np.isnan(kept.boxes), found.masks.boxes(), kept.boxes)
+    return kept
+
+
+def _with_boxes(batch: Batch, part: Part, is_results: bool) -> Batch:
+    """The given boxes; the tight ones of the masks, or of the keypoints, where none are given."""
+    assert batch.locate is not None
+    assert batch.boxes is not None
+    rows, owners = batch.rows, batch.owners
+    no_box = np.flatnonzero(np.isnan(batch.boxes[:, 0]))
+    found = masks_from_coco(
+        _decoded_segmentations(batch, part, rows[no_box]),
+        batch.sizes[owners[no_box]],
+        lambda i: batch.locate(int(rows[no_box[i]])) if batch.locate else "",
+    )
+    findings = [*batch.findings, *(replace(one, image=int(owners[no_box[one.image]])) for one in found.findings)]
+    boxes = batch.boxes.copy()
+    boxes[no_box[found.rows]] = found.masks.boxes()
+    without_mask = no_box[found.missing]
+    points, places, faults = _decoded_keypoints(batch, part, without_mask, is_results)
+    findings += faults
+    boxes[without_mask[places]] = points.labelled().boxes()
+    text = "the object has neither a bbox nor a segmentation or keypoints to take it from"
+    missing = np.flatnonzero(np.isnan(boxes[without_mask, 0]))
+    reported = {finding.where for finding in faults}
+    for i in without_mask[missing].tolist():
+        where = batch.locate(int(rows[i]))
+        if where not in reported:
+            findings.append(Finding("error", "box-missing", where, text, 1, 1, int(owners[i])))
+    return replace(batch, boxes=boxes, findings=findings).take(~np.isnan(boxes[:, 0]))
+
+
+def _with_keypoints(batch: Batch, part: Part, is_results: bool) -> Batch:
+    """Keypoints, and the given boxes, or the tight ones of the keypoints where none are given."""
+    assert batch.locate is not None
+    assert batch.boxes is not None
+    points, places, findings = _decoded_keypoints(batch, part, np.arange(len(batch)), is_results)
+    keep = np.zeros(len(batch), np.bool_)
+    keep[places] = True
+    reported = {finding.where for finding in findings}
+    text = "the object has no keypoints; left out (with --task object-detection it is kept)"
+    owners = batch.owners
+    for i in np.flatnonzero(~keep).tolist():
+        where = batch.locate(int(batch.rows[i]))
+        if where not in reported:
+            findings.append(Finding("repair", "keypoints-missing", where, text, 1, 1, int(owners[i])))
+    kept = replace(batch.take(keep), keypoints=points, findings=[*batch.findings, *findings])
+    assert kept.boxes is not None
+    if np.isnan(kept.boxes).any():
+        labelled = points.labelled().boxes()
+        tight = np.where(np.isnan(labelled), points.boxes(), labelled)
+        kept.boxes = np.where(np.isnan(kept.boxes), tight, kept.boxes)
+    return kept
+
+
+def _decoded_keypoints(
+    batch: Batch, part: Part, objects: Int64, is_results: bool
+) -> tuple[Keypoints, NDArray[np.int64], list[Finding]]:
+    """The keypoints of these objects of the batch, visibility 0, 1, 2 as scores 0, 0.5, 1; of results, scores are taken
+    as they are.
+
+    Returns:
+        The keypoints of the objects that have some, the places of these among the objects, and what is broken: each
+        error loses its object.
+    """
+    assert batch.locate is not None
+    texts = [part.keypoints[row] for row in batch.rows[objects].tolist()]
+    given: list[list[float] | None]
+    faults: dict[int, str] = {}
+    try:
+        given = _ALL_KEYPOINTS.decode(b"[" + b",".join(texts) + b"]")
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        given = []
+        for i, text in enumerate(texts):
+            try:
+                given.append(_KEYPOINTS.decode(text))
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                faults[i] = str(error).replace("$", "keypoints")
+                given.append(None)
+    keypoints, places = [], []
+    for i, numbers in enumerate(given):
+        if not numbers:
+            continue
+        if len(numbers) % 3:
+            faults[i] = f"{len(numbers)} numbers in keypoints; they come in threes of x, y, visibility"
+            continue
+        points = np.array(numbers).reshape(-1, 3)
+        visibility = points[:, 2]
+        if not is_results or (np.isin(visibility, (0, 1, 2)).all() and visibility.max() == 2):
+            visibility /= 2
+        keypoints.append(points)
+        places.append(i)
+    findings = []
+    owners = batch.owners
+    for i, text in sorted(faults.items()):
+        where = batch.locate(int(batch.rows[objects[i]]))
+        findings.append(Finding("error", "broken-keypoints", where, text, 1, 1, int(owners[objects[i]])))
+    return Keypoints.of(keypoints), np.array(places, np.int64), findings

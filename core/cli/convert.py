@@ -1,0 +1,140 @@
+"""labelferry convert: the options of every conversion, and those of the format that `--from` names."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from labelferry.cli.progress import ConvertProgress
+from labelferry.cli.report import print_report, to_json, write_json
+from labelferry.run.options import OPTION_NAMES, OPTIONS, Option
+from labelferry.task_type import TaskType
+
+_TYPES: dict[str, Any] = {"format": str, "task": TaskType | None, "classes": str | None, "videos": Path | None}
+"""Types on the command line of the options that have several types in Python."""
+
+_DEFAULTS = {"format": inspect.Parameter.empty, "workers": None}
+"""Defaults on the command line, where they differ from those in Python."""
+
+_HELP = {
+    "classes": "Classes to keep: 'person,car'; or to rename and merge: 'car=vehicle,bus=vehicle'.",
+    "workers": "Processes to use; by default as many as the work is worth.",
+}
+"""Help texts on the command line, where they differ from those in Python."""
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="The export: a file or a folder.", show_default=False)],
+    datasource: Annotated[
+        Path, typer.Argument(help="Folder of the datasource: .lightly is written there.", show_default=False)
+    ],
+    to: Annotated[Literal["lightly"], typer.Option(metavar="FORMAT", help="Output format.")] = "lightly",
+    report: Annotated[Path | None, typer.Option(help="Write the full report to this file, as JSON.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the full report as JSON.")] = False,
+    **options: Any,
+) -> None:
+    """Convert an export into a task of a Lightly datasource."""
+    from labelferry.lightly.categories import parse_classes
+    from labelferry.report import ConversionError
+    from labelferry.run.convert import convert as run_conversion
+
+    given = {name: value for name, value in options.items() if value is not None or name in OPTION_NAMES}
+    if given["classes"] is not None:
+        given["classes"] = parse_classes(given["classes"])
+    try:
+        with ConvertProgress(quiet) as progress:
+            result = run_conversion(source, datasource, progress=progress, **given)
+    except ConversionError as error:
+        result = error.report
+    if report is not None:
+        write_json(report, result.to_dict())
+    if as_json:
+        print(to_json(result.to_dict()))
+    print_report(result, quiet, sys.stderr if as_json or not result.published else sys.stdout)
+    if not result.published:
+        raise SystemExit(1)
+
+
+def convert_command(arguments: list[str]) -> Callable[..., None]:
+    """The convert command, with the options of every conversion and those of the format that the arguments name.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+
+    def command(**values: Any) -> None:
+        convert(**values)
+
+    format_name = _format_named(arguments)
+    command.__doc__ = convert.__doc__
+    if format_name in (None, "auto"):
+        command.__doc__ = (
+            f"{convert.__doc__}\n\n"
+            "Each format has options of its own: 'labelferry convert --from FORMAT --help' lists them."
+        )
+    own = inspect.signature(convert, eval_str=True).parameters
+    format_, *others = map(_parameter, OPTIONS)
+    parameters = [own["source"], own["datasource"], format_, own["to"], *others, own["report"], own["quiet"]]
+    parameters += [own["as_json"], *_format_parameters(format_name)]
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    )
+    return command
+
+
+def _format_named(arguments: list[str]) -> str | None:
+    """The value of `--from`, which decides what other options there are."""
+    for here, following in zip(arguments, [*arguments, ""][1:], strict=True):
+        if here == "--from" and following:
+            return following
+        if here.startswith("--from="):
+            return here.partition("=")[2]
+    return None
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    """An option of every conversion, as typer declares it."""
+    default = _DEFAULTS.get(option.name, option.default)
+    low, high = option.shown.limits or (None, None)
+    declared = typer.Option(
+        option.flag,
+        metavar=option.shown.metavar,
+        help=_HELP.get(option.name, option.shown.text),
+        min=low,
+        max=high,
+        show_default=default is not inspect.Parameter.empty,
+    )
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[_TYPES.get(option.name, option.type), declared],
+    )
+
+
+def _format_parameters(format_name: str | None) -> Iterator[inspect.Parameter]:
+    """The options that the format's constructor declares, as typer declares them."""
+    if format_name in (None, "auto"):
+        return
+    from labelferry.plugin.adapter import adapter_options
+    from labelferry.plugin.registry import get_adapter
+
+    for option in adapter_options(get_adapter(format_name)):
+        flag = f"--{option.name.replace('_', '-')}"
+        declared = typer.Option(
+            f"{flag}/--no-{flag[2:]}" if option.default is True else flag,
+            help=option.help,
+            rich_help_panel=f"Options of the format {format_name}",
+        )
+        yield inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=option.default,
+            annotation=Annotated[option.type, declared],
+        )

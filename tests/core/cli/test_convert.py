@@ -1,0 +1,215 @@
+"""labelferry convert: options, output, exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import labelferry
+from labelferry.run.options import Options
+from tests.core.cli.conftest import Run
+from tests.core.run.test_kill import write_coco
+from tests.lightly_models import read_valid_task
+
+
+def test_convert_writes_the_task_and_prints_what_it_did(run: Run, tmp_path: Path) -> None:
+    source = write_coco(tmp_path / "a.json", 3)
+    done = run("convert", "--from", "coco", "--to", "lightly", source, tmp_path / "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "instance-segmentation task 'coco_instance-segmentation'" in done.stdout
+    assert "3 images" in done.stdout
+    assert "3 objects of 1 classes: a 3" in done.stdout
+    assert len(read_valid_task(tmp_path / "out", "coco_instance-segmentation")[1]) == 3
+
+
+def test_quiet_prints_nothing_and_report_and_json_hold_everything(run: Run, tmp_path: Path) -> None:
+    source = write_coco(tmp_path / "a.json", 3)
+    report = tmp_path / "report.json"
+    assert run("convert", "--from=coco", source, tmp_path / "out", "-q", "--report", report) == (0, "", "")
+    content = json.loads(report.read_text())
+    assert (content["published"], content["images"], content["objects"]) == (True, 3, {"a": 3})
+    done = run("convert", "--from", "coco", source, tmp_path / "out", "--overwrite", "--json")
+    assert json.loads(done.stdout) == content | {"seconds": json.loads(done.stdout)["seconds"]}
+    assert "3 images" in done.stderr
+
+
+def test_errors_in_the_data_exit_with_1_and_name_place_and_remedy(run: Run, tmp_path: Path) -> None:
+    source = write_coco(tmp_path / "a.json", 3)
+    source.write_text(source.read_text().replace('"category_id": 1', '"category_id": 9', 1))
+    report = tmp_path / "report.json"
+    done = run("convert", "--from", "coco", source, tmp_path / "out", "--report", report)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{source}, annotation id 0: category id 9 is not one of the export's categories (1)" in done.stderr
+    assert "labelferry: 1 error(s), nothing was published. Fix the export" in done.stderr
+    assert "--on-error skip" in done.stderr
+    assert not (tmp_path / "out").exists()
+    assert json.loads(report.read_text())["errors"][0]["code"] == "unknown-category"
+    done = run("convert", "--from", "coco", source, tmp_path / "out", "--on-error", "skip", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 left out, as it cannot be read: unknown-category" in done.stdout
+
+
+def test_strict_refuses_what_would_be_repaired(run: Run, tmp_path: Path, fixtures: Path) -> None:
+    done = run("convert", "--from", "coco", fixtures / "coco/instances.json", tmp_path / "out", "--strict")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "1 must be repaired: segmentation-missing" in done.stderr
+    assert "nothing was published. --strict counts repairs and warnings as errors." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--from", "cocoa", "x", "y"], "Did you mean 'coco'?"),
+        (["--from", "coco", "--taks", "x", "y"], "--taks"),
+        (["x", "y"], "--from"),
+        (["x", "y", "--from"], "--from"),
+        (["--from", "coco", "SOURCE", "OUT", "--classes", "a=="], "--classes"),
+        (["--from", "coco", "SOURCE", "OUT", "--classes", "b"], "no class 'b'; it has a"),
+        (["--from", "coco", "SOURCE", "OUT", "--task-name", "a b"], "task name 'a b'"),
+        (["--from", "coco", "SOURCE", "OUT", "--task", "segmentation"], "instance-segmentation"),
+        (["--from", "coco", "SOURCE", "OUT", "--task", "keypoint-detection"], "holds no keypoint-detection"),
+        (["--from", "coco", "SOURCE", "OUT", "--on-error", "stop"], "'fail'"),
+        (["--from", "coco", "SOURCE", "OUT", "--to", "coco"], "'lightly'"),
+        (["--from", "coco", "SOURCE", "OUT", "--as", "frames"], "--as frames requires --videos"),
+        (["--from", "coco", "SOURCE", "OUT", "--strict", "--on-error", "skip"], "--strict"),
+        (["--from", "coco", "SOURCE", "OUT", "--score", "1.5"], "'--score'"),
+        (["--from", "coco", "SOURCE", "OUT", "--first-frame", "2"], "'--first-frame'"),
+        (["--from", "coco", "SOURCE", "OUT", "--frame-step", "0"], "'--frame-step'"),
+        (["--from", "coco", "SOURCE", "OUT", "--workers", "0"], "'--workers'"),
+    ],
+)
+def test_a_wrong_command_exits_with_2_and_prints_what_is_wrong(
+    run: Run, arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    source = write_coco(tmp_path / "a.json", 3)
+    places = {"SOURCE": str(source), "OUT": str(tmp_path / "out")}
+    done = run("convert", *[places.get(argument, argument) for argument in arguments])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_export_exits_with_1(run: Run, tmp_path: Path) -> None:
+    done = run("convert", "--from", "coco", tmp_path / "none.json", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "none.json: cannot be read: No such file or directory" in done.stderr
+
+
+def test_a_report_that_cannot_be_written_exits_with_1(run: Run, tmp_path: Path) -> None:
+    source = write_coco(tmp_path / "a.json", 3)
+    done = run("convert", "--from", "coco", source, tmp_path / "out", "--report", tmp_path / "none/report.json")
+    assert done.returncode == 1
+    assert done.stderr.endswith("none/report.json: cannot be written: No such file or directory\n")
+
+
+def test_help_shows_the_options_of_the_format_asked_for(run: Run) -> None:
+    for arguments in ((), ("--from", "auto")):
+        plain = run("convert", *arguments, "--help").stdout
+        assert "--task-name" in plain
+        assert "Each format has options of its own" in plain
+        assert "--dataset" not in plain
+    for arguments in (("--from", "coco"), ("--from=coco",)):
+        assert "--dataset" in run("convert", *arguments, "--help").stdout
+
+
+GIVEN: dict[str, tuple[list[str], Any]] = {
+    "format": (["--from", "yolo"], "yolo"),
+    "task": (["--task", "object-detection"], labelferry.TaskType.OBJECT_DETECTION),
+    "task_name": (["--task-name", "mine"], "mine"),
+    "classes": (["--classes", "car=vehicle,person"], {"car": "vehicle", "person": "person"}),
+    "keep_category_ids": (["--keep-category-ids"], True),
+    "image_prefix": (["--image-prefix", "day 1"], "day 1"),
+    "videos": (["--videos", "clips"], Path("clips")),
+    "frames": (["--frames", "{video}_{frame}"], "{video}_{frame}"),
+    "first_frame": (["--first-frame", "1"], 1),
+    "frame_step": (["--frame-step", "5"], 5),
+    "as_": (["--as", "frames"], "frames"),
+    "score": (["--score", "0.25"], 0.25),
+    "on_error": (["--on-error", "skip"], "skip"),
+    "strict": (["--strict"], True),
+    "overwrite": (["--overwrite"], True),
+    "workers": (["--workers", "3"], 3),
+}
+
+
+def test_every_option_reaches_the_conversion(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def convert(*arguments: Any, progress: Any, **options: Any) -> None:
+        given.update(options, arguments=arguments)
+        raise labelferry.UsageError("enough")
+
+    monkeypatch.setattr("labelferry.run.convert.convert", convert)
+    assert list(GIVEN) == [option.name for option in fields(Options)]
+    flags = [word for words, _ in GIVEN.values() for word in words]
+    assert run("convert", "SOURCE", "OUT", *flags, "--split", "val", "--obb").stderr == "labelferry: enough\n"
+    assert given.pop("arguments") == (Path("SOURCE"), Path("OUT"))
+    assert given == {name: value for name, (_, value) in GIVEN.items()} | {
+        "split": "val",
+        "obb": True,
+        "track_ids": False,
+        "vid_stride": 1,
+    }
+
+
+def test_what_is_not_given_is_as_in_python_but_for_the_workers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def convert(*_: Any, progress: Any, **options: Any) -> None:
+        given.update(options)
+        raise labelferry.UsageError("enough")
+
+    monkeypatch.setattr("labelferry.run.convert.convert", convert)
+    run("convert", "SOURCE", "OUT", "--from", "coco")
+    expected = {option.name: option.default for option in fields(Options)} | {"format": "coco", "workers": None}
+    assert given == expected
+
+
+def test_an_option_that_is_on_by_default_can_be_turned_off(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "on.py").write_text(
+        "from pathlib import Path\nfrom typing import Annotated\nimport labelferry\n\n\n"
+        "class On(labelferry.Adapter):\n    tasks = (labelferry.TaskType.OBJECT_DETECTION,)\n"
+        "    def __init__(self, path: Path, *, sky: Annotated[bool, 'Read the sky.'] = True) -> None:\n"
+        "        raise labelferry.UsageError(f'sky is {sky}')\n"
+        "    def get_categories(self): ...\n    def get_images(self): ...\n    def get_labels(self, image): ...\n"
+    )
+    command = ("convert", "--from", tmp_path / "on.py", "x", tmp_path / "out")
+    assert run(*command).stderr == "labelferry: sky is True\n"
+    assert run(*command, "--no-sky").stderr == "labelferry: sky is False\n"
+
+
+def test_ctrl_c_exits_with_130_and_says_how_to_continue(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("labelferry.run.convert.convert", interrupt)
+    done = run("convert", "--from", "coco", "x", tmp_path)
+    assert done == (130, "", "labelferry: interrupted; run the same command again to continue\n")
+
+
+def test_names_that_are_not_unicode_and_control_characters_are_escaped(
+    run: Run, tmp_path: Path, fixtures: Path
+) -> None:
+    folder = tmp_path / "pets/cat\x1b[2J"
+    folder.mkdir(parents=True)
+    shutil.copy(fixtures / "imagefolder/flat/cat/1.png", folder / "a.png")
+    try:
+        shutil.copy(fixtures / "imagefolder/flat/cat/1.png", str(folder).encode() + b"/\xff.png")
+    except OSError:
+        pytest.skip("the file system takes only names in Unicode")
+    report = tmp_path / "report.json"
+    arguments = (tmp_path / "pets", tmp_path / "out", "--on-error", "skip", "--report", report)
+    done = run("convert", "--from", "imagefolder", *arguments)
+    assert done.returncode == 0
+    assert r"cat\x1b[2J 1" in done.stdout
+    assert r"\udcff.png" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert "\udcff.png" in json.loads(report.read_text(encoding="utf-8"))["errors"][0]["examples"][0][0]

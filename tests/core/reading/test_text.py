@@ -1,0 +1,33 @@
+"""Text files: with and without a BOM, too large, missing, not UTF-8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import labelferry
+from labelferry.reading.text import read_bytes_without_bom, read_text
+
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("content", [b"", b"a\r\nb", b"\xc3\xa4\n", b"a" + BOM])
+def test_a_bom_at_the_beginning_does_not_count(content: bytes, tmp_path: Path) -> None:
+    for name, written in (("plain", content), ("bom", BOM + content)):
+        (tmp_path / name).write_bytes(written)
+        assert read_bytes_without_bom(tmp_path / name) == content
+        assert read_text(tmp_path / name) == content.decode()
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(labelferry.ExportError, match=r"nothing.*cannot be read: No such file") as caught:
+        read_bytes_without_bom(tmp_path / "nothing")
+    assert caught.value.code == "file-missing"
+    (tmp_path / "large").write_bytes(b"12345")
+    assert read_bytes_without_bom(tmp_path / "large", 5) == b"12345"
+    with pytest.raises(labelferry.ExportError, match="larger than 0 MiB"):
+        read_bytes_without_bom(tmp_path / "large", 4)
+    (tmp_path / "latin").write_bytes(BOM + b"a\n\xe4")
+    with pytest.raises(labelferry.ExportError, match="latin:2: not UTF-8"):
+        read_text(tmp_path / "latin")
