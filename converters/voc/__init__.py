@@ -220,12 +220,13 @@ class _VocExport(Export):
             except ExportError as error:
                 error.lost = objects.found
                 raise
+        places = objects.places
         return Annotations(
             np.array(objects.category_ids, np.int64),
             size,
             np.array(objects.boxes, np.float64).reshape(-1, 4),
             findings=objects.findings,
-            locate=lambda i: f"{path}:{object_lines(content)[objects.places[i]]}",
+            locate=lambda i: f"{path}:{object_lines(content)[places[i]]}",
             found=objects.found,
         )
 

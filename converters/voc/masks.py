@@ -15,6 +15,7 @@ from labelferry.masks.label_maps import instance_segments, segments_of
 from labelferry.model import Annotations
 from labelferry.reading.images import find_files, image_size, packed_colour, read_label_map, read_palette
 from labelferry.reading.label_colours import voc_colour
+from labelferry.run_lengths import changes
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
@@ -91,9 +92,7 @@ def read_masks(path: str, objects: str | None, image: str | None, count: int, co
 
 def _values(label_map: NDArray[np.integer[Any]]) -> set[int]:
     flat = np.ravel(label_map)
-    is_first = np.ones(flat.size, np.bool_)  # of a run: most pixels have the value of the one before
-    np.not_equal(flat[1:], flat[:-1], out=is_first[1:])
-    return set(np.unique(flat[is_first]).tolist())
+    return {*flat[:1].tolist(), *flat[changes(flat)].tolist()}
 
 
 def _ids_by_value(path: str, are_colours: bool, count: int, colours: Colours | None) -> dict[int, int | None]:

@@ -134,7 +134,7 @@ def parse_objects(
 
 
 _NAME = rb"[A-Za-z_]\w*"
-_LEAF = rb"(?:<(?!name>|bndbox>)(%b)>[^<]*</\%%d>\s*)*" % _NAME
+_LEAF = rb"(?:<(?!name>|bndbox>|object>)(%b)>[^<]*</\%%d>\s*)*" % _NAME
 _USUAL = b"".join(rb"(?:<%b>[^<]*</%b>\s*)?" % (tag, tag) for tag in (b"pose", b"truncated", b"difficult", b"occluded"))
 _NUMBER = rb"(?!-0<)(-?(?:0|[1-9]\d{0,15})(?:\.\d{1,30})?)"  # as JSON has it, where -0 has no sign
 _INNER = rb"<(?!object>)(%b)>[^<]*" % _NAME
@@ -167,9 +167,9 @@ _HEAD = re.compile(
     rb"(?:<\?xml version=(?:\"1\.0\"(?: encoding=\"(?i:utf-8)\")?|'1\.0'(?: encoding='(?i:utf-8)')?) ?\?>)?\s*"
     rb"<annotation(?: verified=\"(?:yes|no)\")?>\s*(?:" + _ELEMENT % (2, 1) + rb")*"
     rb"<size>\s*<width>(\d{1,9})</width>\s*<height>(\d{1,9})</height>\s*(?:<depth>[^<]*</depth>\s*)?</size>\s*"
-    rb"(?:" + _ELEMENT % (6, 5) + rb")*(</annotation>\s*)?"
+    rb"(?:" + _ELEMENT % (6, 5) + rb")*"
 )
-"""What stands before the objects, or all where there are none. Groups 3 and 4: width and height; 7: the end."""
+"""What stands before the objects. Groups 3 and 4: width and height."""
 
 _FLAGGED = re.compile(rb"<(?:difficult|truncated)>(?!0<)")
 _SPECIAL = bytes(set(range(32)) - set(b"\t\n\r")) + b"&]"
@@ -236,14 +236,12 @@ def _split(content: bytes) -> _File | None:
     The patterns cover the file from its first byte to its last. So it is well-formed, every element is where the
     patterns say, and there are no comments, entities and document types.
     """
-    if not _is_text(content):
+    head = _HEAD.match(content)
+    if head is None or not _is_text(content):
         return None
     pattern, places = _ROBOFLOW_OBJECT if content.find(b"<xmax>") < content.find(b"<ymin>") else _OBJECT
-    parts: list[Any] = pattern.split(content)
-    head = _HEAD.fullmatch(parts[0])
-    if head is None or any(parts[_GROUPS:-1:_GROUPS]):  # the latter stands between objects
-        return None
-    if (parts[-1].rstrip() != b"</annotation>" or head[7]) if len(parts) > 1 else not head[7]:
+    parts: list[Any] = pattern.split(content[head.end() :])
+    if any(parts[:-1:_GROUPS]) or parts[-1].rstrip() != b"</annotation>":  # before, between and after objects
         return None
     size = int(head[3]), int(head[4])
     return _File(size, parts[2::_GROUPS], [parts[place::_GROUPS] for place in places]) if min(size) > 0 else None

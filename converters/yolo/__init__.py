@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,7 +37,7 @@ from labelferry.converters.yolo.layout import (
     read_layout,
     relative_name,
 )
-from labelferry.converters.yolo.lines import Row, count_lines, parse_boxes, parse_lines
+from labelferry.converters.yolo.lines import count_lines, parse_boxes, parse_lines
 from labelferry.converters.yolo.shapes import boxes_of, in_pixels, polygons_of, poses_of
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
@@ -117,7 +118,7 @@ class Yolo(Adapter):
             texts, _ = probe.files(folder, frozenset((".txt",)), known=True)
             labels += [f"{folder}/{name}" for name in texts if is_label_file(name[:-4])]
             images, exact = images + len(names), exact and whole
-        rows = list(_sample(labels[:SAMPLE], track_ids=False))
+        rows = [row for content in _contents(labels[:SAMPLE]) for row in parse_lines(content, "", False).rows]
         if not images or (not rows and entry.suffix.lower() in (".txt", ".names")):
             return
         kind = {".data": "Darknet", ".txt": "plain folders", ".names": "plain folders"}.get(
@@ -148,14 +149,15 @@ class _YoloExport(Export):
         self._vid_stride = adapter.vid_stride
         self._track_ids = adapter.track_ids
         self._shape = layout.keypoint_shape
-        has_polygons = not self._shape and self._holds_polygons()
-        self._has_boxes = not (self._shape or has_polygons or self._track_ids)
+        are_boxes, has_polygons = self._look_at_sample()
         tasks = [TaskType.OBJECT_DETECTION]
         if self._shape:
             tasks.insert(0, TaskType.KEYPOINT_DETECTION)
         elif has_polygons and not adapter.obb:
             tasks.insert(0, TaskType.INSTANCE_SEGMENTATION)
         super().__init__(request, tasks, layout.names, layout.files)
+        is_plain = not self._shape and not self._track_ids
+        self._read_together = is_plain and are_boxes and self.source_task is TaskType.OBJECT_DETECTION
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_layout": None}
@@ -186,7 +188,7 @@ class _YoloExport(Export):
             yield Image(prefixes[folder] + name, one.label, files=files)
 
     def read(self, images: Sequence[Image], payload: Any) -> Iterator[Batch]:
-        return self._read_boxes(images) if self._has_boxes else super().read(images, payload)
+        return self._read_boxes(images) if self._read_together else super().read(images, payload)
 
     def labels(self, image: Image) -> Annotations:
         path: str | None = image.source
@@ -254,20 +256,31 @@ class _YoloExport(Export):
         for split in self._layout.splits:
             yield from list_images(split, self._labels)
 
-    def _holds_polygons(self) -> bool:
-        """Whether the first label files hold polygons."""
+    def _look_at_sample(self) -> tuple[bool, bool]:
+        """Whether most of the first label files hold boxes in the usual form, and whether any holds polygons."""
         if self._frames:
             labels = (label for _, label in list_labels(self._layout, self._labels))
         else:
             labels = (one.label or "" for one in self._listed() if isinstance(one, LabelledImage))
-        sample = (label for label in islice(labels, SAMPLE) if label)
-        return any(len(row) >= 7 for row in _sample(sample, self._track_ids))
+        small, count, has_polygons = list[bytes](), 0, False
+        for content in _contents(label for label in islice(labels, SAMPLE) if label):
+            count += 1
+            if len(content) <= SMALL:
+                small.append(content)
+            else:
+                has_polygons = has_polygons or _holds_polygons(content, self._track_ids)
+        is_plain = parse_boxes(small).is_plain.tolist()
+        others = [content for content, plain in zip(small, is_plain, strict=True) if not plain]
+        has_polygons = has_polygons or any(_holds_polygons(content, self._track_ids) for content in others)
+        return 2 * sum(is_plain) >= count, has_polygons
 
 
-def _sample(labels: Iterable[str], track_ids: bool) -> Iterator[Row]:
-    """The lines of label files, as far as these can be read."""
+def _contents(labels: Iterable[str]) -> Iterator[bytes]:
+    """Label files, as far as they can be read; for the others there is an error when the labels are read."""
     for label in labels:
-        try:
-            yield from parse_lines(read_label_file(label), label, track_ids).rows
-        except ExportError:  # reported when the labels are read
-            continue
+        with suppress(ExportError):
+            yield read_label_file(label)
+
+
+def _holds_polygons(content: bytes, track_ids: bool) -> bool:
+    return any(len(row) >= 7 for row in parse_lines(content, "", track_ids).rows)

@@ -7,7 +7,7 @@ once. For such files both give the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -46,9 +46,11 @@ class Lines(NamedTuple):
     places: list[int]
     findings: list[Finding]
 
-    def locate(self, index: int) -> str:
-        """Where a row stands."""
-        return f"{self.path}:{self.places[index]}"
+    @property
+    def locate(self) -> Callable[[int], str]:
+        """Tells where a row stands; without the rows themselves, which need not stay in memory for it."""
+        path, places = self.path, self.places
+        return lambda index: f"{path}:{places[index]}"
 
 
 class BoxLines(NamedTuple):
@@ -71,7 +73,8 @@ class BoxLines(NamedTuple):
 
 def count_lines(content: bytes) -> int:
     """Lines with something in them, each of which stands for an object."""
-    return sum(1 for line in content.splitlines() if line and not line.isspace())
+    lines = content.splitlines()
+    return len(lines) - lines.count(b"") - sum(map(bytes.isspace, lines))
 
 
 def parse_lines(content: bytes, path: str, track_ids: bool) -> Lines:
@@ -89,26 +92,27 @@ def parse_lines(content: bytes, path: str, track_ids: bool) -> Lines:
     places: list[int] = []
     findings: list[Finding] = []
     for place, line in enumerate(split, 1):
-        if not line:
-            continue
         try:
-            row = [float(value) for value in line]
+            row = list(map(float, line))
         except ValueError:
             row = []
-        if len(row) < 5:
-            shown = b" ".join(line)[:60].decode("utf-8", "replace")
-            text, code = f"class and at least 4 numbers were expected, found {shown!r}", "broken-line"
-        elif not row[0].is_integer() or abs(row[0]) >= MAX_CLASS:
-            text, code = f"the class {line[0].decode()!r} is not a whole number of at most 15 digits", "broken-line"
-        elif max(row[1:]) > FAR_OUTSIDE:
-            text = f"the coordinate {max(row[1:]):g} is not relative to the image's size; is it in pixels?"
-            if max(row[1:-1]) <= FAR_OUTSIDE and row[-1].is_integer():
-                text = f"the last number, {row[-1]:g}, is no confidence; if it is a track id, add --track-ids"
-            code = "not-normalised"
-        else:
+        if len(row) > 4 and row[0].is_integer() and abs(row[0]) < MAX_CLASS and not max(row[1:]) > FAR_OUTSIDE:
             rows.append(row)
             places.append(place)
             continue
+        if not line:
+            continue
+        code = "broken-line"
+        if len(row) < 5:
+            shown = b" ".join(line)[:60].decode("utf-8", "replace")
+            text = f"class and at least 4 numbers were expected, found {shown!r}"
+        elif not row[0].is_integer() or abs(row[0]) >= MAX_CLASS:
+            text = f"the class {line[0].decode()!r} is not a whole number of at most 15 digits"
+        else:
+            code = "not-normalised"
+            text = f"the coordinate {max(row[1:]):g} is not relative to the image's size; is it in pixels?"
+            if max(row[1:-1]) <= FAR_OUTSIDE and row[-1].is_integer():
+                text = f"the last number, {row[-1]:g}, is no confidence; if it is a track id, add --track-ids"
         findings.append(Finding.error(code, f"{path}:{place}", text, lost=1))
     return Lines(path, rows, places, findings)
 

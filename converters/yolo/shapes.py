@@ -19,12 +19,13 @@ def boxes_of(lines: Lines, size: tuple[int, int]) -> Annotations:
         lines: of a label file.
         size: (width, height) of the image in pixels.
     """
+    width, height = size
     rows = [_around(row) if len(row) > 6 else row for row in lines.rows]
-    boxes = np.array([row[1:5] for row in rows]).reshape(-1, 4)
+    boxes = [((r[1] - r[3] / 2) * width, (r[2] - r[4] / 2) * height, r[3] * width, r[4] * height) for r in rows]
     return Annotations(
         np.array([int(row[0]) for row in rows], np.int64),
         size,
-        in_pixels(boxes, np.array(size, np.float64)),
+        np.array(boxes, np.float64).reshape(-1, 4),
         _scores(rows, [len(row) == 6 for row in rows]),
         findings=lines.findings,
         locate=lines.locate,
@@ -90,7 +91,7 @@ def in_pixels(boxes: Floats, sizes: Floats) -> Floats:
 
     Args:
         boxes: (N, 4) centre x and y, width, height, relative to the image's size.
-        sizes: (N, 2) or (2,) width and height in pixels.
+        sizes: (N, 2) width and height of their images in pixels.
     """
     centres, extents = boxes[:, :2], boxes[:, 2:]
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error of the box

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +17,23 @@ from labelformat.model.bounding_box import BoundingBoxFormat
 from PIL import Image
 
 import labelferry
+from labelferry.converters.voc import Voc
 from labelferry.converters.voc.masks import CLASSES
+from labelferry.findings import Finding
+from labelferry.plugin.export import RUNS, Export, Request
 from labelferry.reading.label_colours import voc_colour
+from labelferry.task_type import TaskType
 from tests.conformance.test_real_coco import documented_encode
 from tests.conftest import Convert
+from tests.export_checks import (
+    assert_accounted,
+    assert_changes_are_noticed,
+    assert_files_are_named,
+    assert_opens_alike,
+    images_of,
+    one_by_one,
+    together,
+)
 
 PERSON = {"category_id": 14, "bbox": [16, 12, 16, 24], "score": 1.0}
 CAR = {"category_id": 6, "bbox": [32, 24, 32, 12], "score": 1.0}
@@ -271,3 +287,412 @@ def test_everything_wrong_is_told_in_one_run(tmp_path: Path) -> None:
     with pytest.raises(labelferry.ConversionError) as caught:
         labelferry.convert(tmp_path, tmp_path / "out", format="voc")
     assert {f.code for f in caught.value.report.errors} == {"broken-xml", "broken-object"}
+
+
+def test_masks_without_xml_give_the_boxes_of_their_objects(
+    fixtures: Path, tmp_path: Path, convert: Convert, fails: Fails
+) -> None:
+    found = convert(fixtures / "voc/cvat", **DETECTION)
+    expected = [(1, [0, 0, 32, 24]), (1, [32, 0, 32, 24]), (0, [0, 32, 64, 16])]
+    assert found == {"a.png": [{"category_id": label, "bbox": box, "score": 1.0} for label, box in expected]}
+    assert_accounted(convert.report, 3)  # type: ignore[attr-defined]
+    source = masks(tmp_path / "classes", np.ones((48, 64)))
+    with pytest.raises(labelferry.UsageError, match="holds no object-detection; it holds semantic-segmentation"):
+        labelferry.convert(source, tmp_path / "out", **DETECTION)
+
+
+def count_objects(folder: Path) -> int:
+    return sum(len(re.findall(r"<object\b", path.read_text("utf-8"))) for path in folder.rglob("*.xml"))
+
+
+@pytest.mark.parametrize("path", ["devkit", "devkit/Annotations", "flat", "xml_only"])
+@pytest.mark.parametrize("options", [{}, {"difficult": False}, {"truncated": False, "one_based": True}])
+def test_every_object_is_written_or_lost_under_a_finding(
+    path: str, options: dict[str, Any], fixtures: Path, tmp_path: Path
+) -> None:
+    report = labelferry.convert(fixtures / "voc" / path, tmp_path, **DETECTION, **options)
+    assert_accounted(report, count_objects(fixtures / "voc" / path))
+
+
+def test_every_value_of_a_mask_is_written_or_lost_under_a_finding(fixtures: Path, tmp_path: Path) -> None:
+    for task, values in (("instance-segmentation", 3), ("semantic-segmentation", 2)):
+        for folder in ("devkit", "cvat"):
+            report = labelferry.convert(fixtures / "voc" / folder, tmp_path / folder, format="voc", task=task)
+            assert_accounted(report, values)
+    classes, objects = np.zeros((48, 64)), np.zeros((48, 64))
+    classes[:, :10], classes[:, 10:20], classes[:, 20:30], classes[:, 60:] = 1, 2, 99, 255
+    objects[:, :15], objects[:, 15:20], objects[:, 20:25], objects[:, 40:50], objects[:, 60:] = 1, 2, 3, 4, 255
+    source = masks(tmp_path / "x", classes, objects)
+    options: dict[str, Any] = {"format": "voc", "on_error": "skip", "overwrite": True}
+    report = labelferry.convert(source, tmp_path / "out", task="semantic-segmentation", **options)
+    assert_accounted(report, 3)
+    assert [(f.code, f.count) for f in report.errors] == [("unknown-value", 1)]
+    assert report.lost_objects == 1
+    report = labelferry.convert(source, tmp_path / "out", **options)
+    assert_accounted(report, 4)
+    assert report.objects["aeroplane"] == report.objects["bicycle"] == 1
+    assert [(f.code, f.count) for f in report.repairs] == [("instance-without-class", 2)]
+    (tmp_path / "x/JPEGImages").mkdir()
+    (tmp_path / "x/JPEGImages/a.png").write_bytes(b"not an image")
+    report = labelferry.convert(source, tmp_path / "out", **options)
+    assert_accounted(report, 4)
+    assert [(f.code, f.count) for f in report.errors] == [("image-broken", 1)]
+    Image.fromarray(objects[:40].astype(np.uint8)).save(source / "SegmentationObject/a.png")
+    report = labelferry.convert(source, tmp_path / "out", **options)
+    assert_accounted(report, 4)
+    assert [(f.code, f.count) for f in report.errors] == [("mask-size", 1)]
+    (source / "SegmentationObject/a.png").unlink()
+    report = labelferry.convert(source, tmp_path / "out", **options)
+    assert_accounted(report, 0)
+    assert [(f.code, f.examples[0][0]) for f in report.errors] == [
+        ("mask-missing", f"{source}/SegmentationObject/a.png")
+    ]
+
+
+def test_objects_that_are_lost_are_counted(tmp_path: Path) -> None:
+    marked = boxed().replace("</name>", "</name><difficult>{}</difficult><truncated>{}</truncated>")
+    objects = {
+        "sound": boxed() + boxed("dog"),
+        "difficult": marked.format(1, 0) + marked.format(0, "true") + marked.format("yes", " 1 ") + marked.format(0, 0),
+        "unknown": boxed("cow") + boxed() + boxed("Cat"),
+        "broken": boxed(corners=(1, 2, "x", 4)) + "<object/>" + "<object><name>cat</name></object>" + boxed(),
+        "no number": boxed(corners=("nan", 2, 3, 4)) + boxed(corners=(30, 2, 10, 4)) + boxed(corners=(90, 2, 95, 9)),
+        "nested": boxed().replace("<name>", "<object></object><name>"),
+        "deep": f"<objects>{boxed()}{boxed()}</objects>" + boxed(),
+        "no size": boxed() * 2 + boxed("cow"),
+        "orphan": boxed() * 2,
+    }
+    for name, text in objects.items():
+        size = {} if name != "no size" else {"size": ""}
+        folder = tmp_path / "x" if name != "orphan" else tmp_path / "x/sub"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.xml").write_text(annotation(text, **size))
+        if name != "orphan":
+            Image.new("RGB", (64, 48)).save(tmp_path / f"x/{name}.png")
+    (tmp_path / "x/no size.png").write_bytes(b"not an image")
+    (tmp_path / "x/not xml.xml").write_text("<annotation><object>")
+    Image.new("RGB", (64, 48)).save(tmp_path / "x/not xml.png")
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    report = labelferry.convert(
+        tmp_path / "x",
+        tmp_path / "out",
+        **DETECTION,
+        labels=tmp_path / "names.txt",
+        difficult=False,
+        truncated=False,
+        on_error="skip",
+        classes=["cat"],
+    )
+    assert_accounted(report, count_objects(tmp_path / "x") - 1)  # of what is no XML nobody knows
+    assert report.objects == {"cat": 6}
+    assert {finding.code: finding.count for finding in report.errors} == {
+        "unknown-category": 2,
+        "broken-object": 6,
+        "box-not-finite": 1,
+        "box-negative-size": 1,
+        "image-broken": 1,
+        "label-without-image": 1,
+        "broken-xml": 1,
+    }
+    assert [(f.code, f.count) for f in report.notes] == [
+        ("difficult-left-out", 2),
+        ("class-left-out", 1),
+        ("truncated-left-out", 1),
+    ]
+    assert [(f.code, f.count) for f in report.repairs] == [("box-outside", 1)]
+
+
+def test_an_xml_file_that_cannot_be_read_is_an_error_with_its_path(tmp_path: Path) -> None:
+    source = written(tmp_path / "export", annotation(boxed()))
+    (source / "link.xml").symlink_to("nowhere")
+    os.mkfifo(source / "pipe.xml")
+    expected = [
+        (f"{source}/link.xml", "cannot be read: No such file or directory"),
+        (f"{source}/pipe.xml", "not a regular file"),
+    ]
+    options: dict[str, Any] = {**DETECTION, "on_error": "skip", "overwrite": True}
+    report = labelferry.convert(source, tmp_path / "out", **options)
+    assert [(f.code, f.examples) for f in report.errors] == [("unreadable", expected)]
+    for name in ("a", "link", "pipe"):
+        Image.new("RGB", (64, 48)).save(source / f"{name}.png")
+    report = labelferry.convert(source, tmp_path / "out", **options)
+    assert [(f.code, f.examples) for f in report.errors] == [("unreadable", expected)]
+    assert_accounted(report, 1)
+
+
+def test_objects_in_an_xml_namespace_are_an_error(tmp_path: Path, fails: Fails) -> None:
+    text = annotation(boxed()).replace("<annotation>", '<annotation xmlns="http://example.org/voc">')
+    ((where, message),) = fails(written(tmp_path / "export", text), format="voc")["broken-xml"]
+    assert where == f"{tmp_path}/export/a.xml"
+    assert "'http://example.org/voc'" in message
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1", "windows-1252"])
+def test_the_line_of_an_object_is_right_beside_comments_and_in_any_encoding(
+    encoding: str, tmp_path: Path, fails: Fails
+) -> None:
+    objects = f"<!-- {boxed()} -->\n{boxed('ü')}\n<object/>\n<deep>{boxed()}</deep>\n{boxed('no')}"
+    text = f'<?xml version="1.0" encoding="{encoding}"?>\n{annotation(objects)}'
+    (tmp_path / "names.txt").write_text("ü", encoding="utf-8")
+    found = fails(written(tmp_path / "x", text.encode(encoding)), format="voc", labels=tmp_path / "names.txt")
+    assert [where for where, _ in found["unknown-category"]] == [f"{tmp_path}/x/a.xml:9"]
+    assert [where for where, _ in found["broken-object"]] == [f"{tmp_path}/x/a.xml:7", f"{tmp_path}/x/a.xml"]
+
+
+def test_classes_are_those_of_objects_and_not_of_their_parts_and_attributes(tmp_path: Path, convert: Convert) -> None:
+    attribute = "<attribute><name>rotation</name><value>0.0</value></attribute>"
+    for i, more in enumerate((f"<attributes>{attribute}</attributes>", f"<a><b><c>{attribute}</c></b></a>")):
+        text = annotation(boxed("van").replace("</object>", f"{more}</object>"))
+        assert len(convert(written(tmp_path / str(i), text), format="voc")["a.png"]) == 1
+        assert [c["name"] for c in convert.schema["categories"]] == ["van"]  # type: ignore[attr-defined]
+
+
+def test_a_class_with_several_colours_is_one_category(tmp_path: Path, convert: Convert) -> None:
+    (tmp_path / "labelmap.txt").write_text("road:1,0,0::\ncar:0,1,0::\nroad:2,0,0::\n")
+    values = np.zeros((48, 64, 3), np.uint8)
+    values[:, :10], values[:, 10:20], values[:, 20:30] = (1, 0, 0), (2, 0, 0), (0, 1, 0)
+    (tmp_path / "x/SegmentationClass").mkdir(parents=True)
+    Image.fromarray(np.where(values.any(axis=2, keepdims=True), values, 1)).save(tmp_path / "x/SegmentationClass/a.png")
+    (tmp_path / "labelmap.txt").open("a").write("background:1,1,1::\n")
+    found = convert(tmp_path / "x", format="voc", labels=tmp_path / "labelmap.txt")["a.jpg"]
+    assert [c["name"] for c in convert.schema["categories"]] == ["road", "car"]  # type: ignore[attr-defined]
+    assert [p["category_id"] for p in found] == [0, 1]
+    assert found[0]["segmentation"] == documented_encode(values[..., 0] > 0)
+
+
+@pytest.mark.parametrize("path", ["devkit", "flat", "xml_only", "cvat"])
+@pytest.mark.parametrize("task", [None, TaskType.OBJECT_DETECTION])
+def test_an_adapter_may_be_opened_again(path: str, task: TaskType | None, fixtures: Path) -> None:
+    assert_opens_alike(Voc(fixtures / "voc" / path), Request(task))
+
+
+@pytest.mark.parametrize(
+    ("path", "options"),
+    [
+        ("voc/devkit", {}),
+        ("voc/devkit", {"task": "object-detection"}),
+        ("voc/devkit", {"task": "semantic-segmentation"}),
+        ("voc/cvat", {"task": "object-detection"}),
+        ("voc/flat", {}),
+        ("voc/xml_only", {}),
+    ],
+)
+def test_every_file_that_labels_are_read_from_is_named_and_noticed_when_it_changes(
+    path: str, options: dict[str, Any], copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = copied / path
+    request = Request(TaskType(options["task"])) if options else Request()
+    assert_files_are_named(Voc(source).open(request), copied)
+    assert_changes_are_noticed(
+        source, tmp_path / "out", {"format": "voc", **options}, lambda: Voc(source).open(request), monkeypatch
+    )
+
+
+def test_an_image_of_masks_names_the_masks_of_classes_and_objects_and_itself(copied: Path) -> None:
+    folder = copied / "voc/devkit"
+    (image,) = (one for one in Voc(folder).open(Request()).images() if not isinstance(one, Finding))
+    names = ("SegmentationClass/2007_01.png", "SegmentationObject/2007_01.png", "JPEGImages/2007_01.jpg")
+    assert image.files == tuple(f"{folder}/{name}" for name in names)
+
+
+ROBOFLOW = """<annotation>
+\t<folder></folder>
+\t<filename>a.png</filename>
+\t<path>a.png</path>
+\t<source>
+\t\t<database>roboflow.com</database>
+\t</source>
+\t<size>
+\t\t<width>64</width>
+\t\t<height>48</height>
+\t\t<depth>3</depth>
+\t</size>
+\t<segmented>0</segmented>
+\t<object>
+\t\t<name>cat</name>
+\t\t<pose>Unspecified</pose>
+\t\t<truncated>0</truncated>
+\t\t<difficult>0</difficult>
+\t\t<occluded>0</occluded>
+\t\t<bndbox>
+\t\t\t<xmin>16</xmin>
+\t\t\t<xmax>32</xmax>
+\t\t\t<ymin>12</ymin>
+\t\t\t<ymax>36</ymax>
+\t\t</bndbox>
+\t</object>
+</annotation>
+"""
+LABELIMG = """<?xml version='1.0' encoding='utf-8'?>
+<annotation verified="yes">
+  <folder>ü</folder>
+  <filename>a.png</filename>
+  <size><width>64</width><height>48</height><depth>3</depth></size>
+  <object><name>cat</name><difficult>1</difficult>
+    <bndbox><xmin>16</xmin><ymin>12</ymin><xmax>32</xmax><ymax>36</ymax></bndbox>
+    <part><name>head</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4.5</ymax></bndbox></part>
+    <attributes><attribute><name>rotation</name><value>0.0</value></attribute></attributes>
+  </object>
+  <object><pose>Left</pose><name>dog</name><bndbox><xmin>-0.5</xmin><ymin>0</ymin><xmax>3e1</xmax><ymax>36</ymax></bndbox>
+  </object>
+</annotation>"""
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Export]]:
+    """An export of boxes, opened with several options, with images of several sizes."""
+    folder = tmp_path_factory.mktemp("boxes")
+    written(folder / "x", annotation(boxed()))
+    (folder / "names.txt").write_text("cat\ndog\nZug ü\n")
+    for i in range(8):
+        Image.new("RGB", (64 + 7 * i, 48 + i)).save(folder / f"x/{i}.png")
+    adapters = {
+        "plain": Voc(folder / "x", labels=folder / "names.txt"),
+        "one_based": Voc(folder / "x", labels=folder / "names.txt", one_based=True),
+        "easy": Voc(folder / "x", labels=folder / "names.txt", difficult=False, truncated=False),
+    }
+    return folder / "x", {name: adapter.open(Request()) for name, adapter in adapters.items()}
+
+
+def test_files_of_the_usual_tools_are_read_together(
+    opened: tuple[Path, dict[str, Export]], fixtures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, exports = opened
+    export = exports["plain"]
+    texts = [ROBOFLOW, ROBOFLOW.replace("\n", "\r\n"), LABELIMG.replace("3e1", "30"), annotation("")]
+    texts += [(fixtures / "voc/devkit/Annotations/2007_02.xml").read_text().replace("car", "cat")]
+    images = []
+    for i, text in enumerate(texts):
+        (folder / f"{i}.xml").write_bytes(text.encode())
+        images.append(source_of(folder, i))
+    expected = one_by_one(export, images)
+    assert [len(re.findall(b"bbox", data or b"")) for data in expected.files] == [1, 1, 2, 0, 1]
+    monkeypatch.setattr(type(export), "labels", None)
+    assert together(export, images) == expected
+
+
+def source_of(folder: Path, i: int, has_image: bool = True) -> labelferry.Image:
+    from labelferry.converters.voc import _Source
+
+    source = _Source(f"{folder}/{i}.xml", image=f"{folder}/{i}.png" if has_image else None)
+    return labelferry.Image(f"{i}.png", source)
+
+
+def usually(usual: str, odd: str) -> st.SearchStrategy[str]:
+    """One of some strings, separated by '|'; one time in thirty an odd one."""
+    choices = [one.encode().decode("unicode_escape") for one in usual.split("|")]
+    odd_ones = [one.encode().decode("unicode_escape") for one in odd.split("|")]
+    return st.integers(0, 29).flatmap(lambda dice: st.sampled_from(choices if dice else odd_ones))
+
+
+TEXT = usually(
+    "|a|1|b c|\\n\\t|>|C:\\\\x|?!'\"", "]]>|&amp;|&|\\x01|\\ufffe|\\u2028|<!-- -->|<a/>|<![CDATA[x]]>|<?p ?>"
+)
+TAG = usually("x|_y1|score|id|Name", "name|object|size|bndbox|1z|a:b|a-b|\\xfc|x y='1'")
+EDGE = st.one_of(
+    st.integers(0, 70).map(str),
+    st.floats(-5, 70).map(lambda x: f"{x:.3f}"),
+    usually(
+        "16|32.5|0|-1|0.30000000000000004|-0.0",
+        f"| 1|1 |1,5|nan|1e1|007|-0|{'9' * 30}|0.{'3' * 31}|1_0|+1|.5|1.|\\xb2|1\\r",
+    ),
+)
+FLAG = usually("0|0|1", " 1|true|yes|0 |")
+NAME = usually("cat|dog|Zug \\xfc", " cat|cow||cat\\r\\n|ca\\rt|cat&amp;|\\xa0cat|cat]|Cat")
+SPACE = usually("|\\n\\t| |\\r\\n", "\\x0b|\\r|y|\\xa0")
+CORNERS = usually(
+    "xmin ymin xmax ymax|xmin xmax ymin ymax", "ymin xmin ymax xmax|xmin ymin xmax|xmin xmin ymin xmax ymax"
+)
+SIZE = usually(
+    "<size><width>64</width><height>48</height><depth>3</depth></size>"
+    "|<size>\\n<width>9</width> <height>8</height></size>",
+    "|<size/>|<size><width>0</width><height>48</height></size>|<size><height>48</height><width>64</width></size>"
+    "|<size><width> 64.5</width><height>48</height></size>|<size><width>9</width><height>9</height></size><size/>",
+)
+START = usually('<annotation>|<annotation verified="no">', "<annotation a='b'>|<x>|<annotation|<annotation xmlns='a'>")
+END = usually("</annotation>|</annotation> \\n", "|</annotation>x|</annotation><a/>|</annotation ><!-- -->")
+DECLARATION = usually(
+    '|||<?xml version="1.0"?>|<?xml version=\'1.0\' encoding=\'UTF-8\'?>|<?xml version="1.0" encoding="utf-8" ?>|\\n',
+    '<?xml version="1.0\' ?>|<?xml version="1.0" encoding="latin-1"?>|<?xml version="1.1"?>'
+    '|\\ufeff| <?xml version="1.0"?>',
+)
+DAMAGE = st.sampled_from(b"|<|>|&|</|<!|\0|\x0b|\xff|\xc3|]]>|<object>|/|<a>|</a>|\n|-|x".split(b"|"))
+
+
+@st.composite
+def elements(draw: st.DrawFn, depth: int = 2) -> str:
+    tag = draw(TAG)
+    inner = draw(TEXT) if depth == 0 or draw(st.booleans()) else draw(TEXT) + draw(elements(depth - 1)) + draw(TEXT)
+    return f"<{tag}>{inner}</{draw(st.sampled_from([tag] * 29 + ['x']))}>"
+
+
+@st.composite
+def objects(draw: st.DrawFn) -> str:
+    space = draw(SPACE)
+    box = space.join(f"<{tag}>{draw(EDGE)}</{tag}>" for tag in draw(CORNERS).split())
+    flags = [f"<{tag}>{draw(FLAG)}</{tag}>" for tag in ("pose", "truncated", "difficult") if draw(st.booleans())]
+    parts = [f"<name>{draw(NAME)}</name>", *flags, f"<bndbox>{space}{box}</bndbox>"]
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        place = draw(st.integers(0, len(parts)))
+        parts.insert(place, draw(elements(2 if place == len(parts) else 0)))
+    return f"<object>{space}{space.join(parts)}{space}</object>"
+
+
+@st.composite
+def xml_files(draw: st.DrawFn) -> bytes:
+    """Files in the usual form or near it, some of them damaged in a place."""
+    space = draw(SPACE)
+    parts = [draw(elements(1)) for _ in range(draw(st.integers(0, 2)))]
+    parts.insert(draw(st.integers(0, len(parts))), draw(SIZE))
+    parts += draw(st.lists(objects(), max_size=3))
+    if draw(st.integers(0, 29)) == 0:
+        parts.append(draw(st.sampled_from(["<size/>", f"<objects>{draw(objects())}</objects>", "<object/>", "<x/>"])))
+    text = space.join((draw(DECLARATION) + draw(START), *parts, draw(END))).encode()
+    if draw(st.integers(0, 4)) == 0:
+        at = draw(st.integers(0, len(text)))
+        text = text[:at] + draw(DAMAGE) + text[at + draw(st.integers(0, 3)) :]
+    return text
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    files=st.lists(xml_files(), min_size=1, max_size=6),
+    broken=st.sets(st.integers(0, 20)),
+    options=st.sampled_from(["plain", "one_based", "easy"]),
+)
+def test_xml_files_read_together_give_what_they_give_one_by_one(
+    files: list[bytes], broken: set[int], options: str, opened: tuple[Path, dict[str, Export]]
+) -> None:
+    folder, exports = opened
+    images = []
+    for i, content in enumerate(files):
+        (folder / f"{i}.xml").write_bytes(content)
+        images.append(source_of(folder, i, i not in broken))
+        if i + 10 in broken:
+            source = images[-1].source
+            images[-1] = images[-1]._replace(source=source._replace(label=None, image=f"{folder}/{i}.png"))
+    expected = one_by_one(exports[options], images)
+    assert together(exports[options], images) == expected
+    alone = [data for image in images for data in together(exports[options], [image]).files]
+    assert alone == expected.files
+
+
+def test_files_in_the_usual_form_are_read_together_and_only_odd_ones_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(100):
+        (tmp_path / f"{i:02}.xml").write_text(annotation(boxed() * (i % 3)).replace("a.png", f"{i:02}.png"))
+    export = Voc(tmp_path).open(Request())
+    read: list[str] = []
+    labels = type(export).labels
+    monkeypatch.setattr(type(export), "labels", lambda self, image: read.append(image.file_name) or labels(self, image))
+    assert len(list(export.read(images_of(export), None))) == 1
+    assert read == []
+    odd = [f"{i:02}" for i in range(10, 10 + 3 * (RUNS // 2), 3)]
+    (tmp_path / f"{odd[0]}.xml").write_text(annotation(f"{boxed()}<!-- -->").replace("a.png", f"{odd[0]}.png"))
+    assert [len(batch.names) for batch in export.read(images_of(export), None)] == [10, 1, 89]
+    assert read == [f"{odd[0]}.png"]
+    for name in odd:
+        (tmp_path / f"{name}.xml").write_text(annotation(f"{boxed()}<!-- -->").replace("a.png", f"{name}.png"))
+    assert len(list(export.read(images_of(export), None))) == 1, "so many batches are slower than reading one by one"
+    assert together(export, images_of(export)) == one_by_one(export, images_of(export))
