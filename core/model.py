@@ -104,7 +104,7 @@ class Annotations:
         findings: what the adapter met while it read this image.
         locate: gives the place of object i in the export ("labels/a.txt:3"), for messages.
         found: how many objects the export lists for this image (lines, elements, list entries), whatever became of
-            them; None if nobody counted.
+            them; None: not counted.
         interpolated: how many of the objects the export does not list, but reading adds between keyframes.
     """
 

@@ -2,7 +2,7 @@
 
 One JSON file with `images`, `categories` and `annotations`; masks are polygons or run lengths, boxes are
 [x, y, width, height] in pixels. A results file is a bare list of annotations with scores; the images and categories
-that it speaks of come from another file, given as --dataset.
+that it refers to come from another file, given as --dataset.
 
 Definition: https://cocodataset.org/#format-data and https://cocodataset.org/#format-results
 """

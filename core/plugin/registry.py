@@ -109,7 +109,7 @@ def _known_adapter(name: str) -> type[Adapter]:
                 f"the adapter of {name!r}, {entry.value}, cannot be imported: {_described(error)}"
             ) from error
         if not (isinstance(cls, type) and issubclass(cls, Adapter)):
-            raise UsageError(f"the adapter of {name!r}, {entry.value}, is no subclass of labelferry.Adapter")
+            raise UsageError(f"the adapter of {name!r}, {entry.value}, is not a subclass of labelferry.Adapter")
         return cls
     if name not in _registered:
         known = format_names()

@@ -178,7 +178,7 @@ class Option(NamedTuple):
         return re.sub(r"--[a-z-]+", lambda match: f"`{names[match[0]]}`", self.shown.text)
 
     def check(self, value: Any) -> None:
-        """Refuse a value that is none of the option's choices, or out of its limits.
+        """Refuse a value that is not among the option's choices, or out of its limits.
 
         Raises:
             UsageError: the value is not allowed.
