@@ -224,7 +224,7 @@ def _columns_of(adapter: Csv) -> _Columns:
 
 
 def _rows(path: Path, separator: str) -> Iterator[tuple[list[str], int]]:
-    """Every row after the first, with its line; rows without any value are passed over."""
+    """Every row after the first, with its line; rows without any value are skipped."""
     with open(path, "rb") as file:
         reader = csv.reader(_lines(file, str(path)), delimiter=separator, strict=True)
         line = 1

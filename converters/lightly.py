@@ -37,7 +37,7 @@ from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
 
 _HEAD = 1 << 12
-"""Bytes at the beginning of a prediction file that are read to find out what it is for."""
+"""Bytes at the beginning of a prediction file that are read to find the name of its image."""
 
 _WITH_MASKS = (TaskType.INSTANCE_SEGMENTATION, TaskType.SEMANTIC_SEGMENTATION)
 _WITHOUT_BOXES = (TaskType.CLASSIFICATION, TaskType.SEMANTIC_SEGMENTATION)
@@ -246,7 +246,7 @@ class _LightlyExport(Export):
         return _Object(category_id, prediction.score, prediction.probabilities, box, mask, points)
 
     def _tight_box(self, prediction: _Prediction, size: tuple[int, int] | None) -> Sequence[float]:
-        """The box of a prediction that has none."""
+        """The box of a prediction without a bbox."""
         if self.source_task is TaskType.KEYPOINT_DETECTION:
             return _tight_boxes([_keypoints(prediction.keypoints)])[0]
         if self.source_task is not TaskType.INSTANCE_SEGMENTATION:
@@ -261,7 +261,7 @@ class _LightlyExport(Export):
     def _probabilities(
         self, given: Sequence[list[float] | None], where: str, findings: list[Finding]
     ) -> NDArray[np.float64] | None:
-        """One for each category; of several tasks none, as each has them of its own categories."""
+        """One for each category. Those of several tasks are left out: each task has them for its own categories."""
         if _is_absent(given) or len(self._tasks) > 1:
             return None
         if None in given or len({len(one) for one in given if one is not None}) > 1:
@@ -271,7 +271,7 @@ class _LightlyExport(Export):
 
 
 def _file_name(path: str) -> Any:
-    """What a prediction file says that it is for; only its beginning is read where that says it.
+    """The image that a prediction file names; only the beginning of the file is read if that names it.
 
     Raises:
         orjson.JSONDecodeError, KeyError, TypeError: it is not a prediction file.
@@ -296,7 +296,7 @@ def _read_predictions(path: str) -> list[_Prediction]:
 
 
 def _count_all(paths: Iterable[str]) -> int:
-    """How many predictions these files list; of a file whose list cannot be found, none."""
+    """How many predictions these files list; a file whose list cannot be read counts as 0."""
     count = 0
     for path in paths:
         with contextlib.suppress(*_BROKEN, OSError):
@@ -395,7 +395,7 @@ def _folders(adapter: Lightly) -> list[str]:
         raise ExportError("not a list of task names", where=str(predictions / TASKS), code="not-lightly")
     wanted = names if adapter.source_task is None else [name.strip() for name in adapter.source_task.split(",")]
     if adapter.source_task is None and len(names) != 1:
-        raise UsageError(f"say with --source-task which to read: {', '.join(names) or 'there is none'}")
+        raise UsageError(f"say with --source-task which to read: {', '.join(names) or 'tasks.json is empty'}")
     if unknown := [name for name in wanted if name not in names]:
         raise UsageError(f"--source-task: there is no task {unknown[0]!r}; there are {', '.join(names)}")
     return [f"{predictions}/{name}" for name in wanted]

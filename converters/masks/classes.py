@@ -101,7 +101,7 @@ def read_classes(labels: Path | None, kind: Kind, suffix: str, ignore: str, path
         ignored = [int(part) for part in parts if part.isdecimal()]
     classes = {value: ids.get(name) for value, name in named.items()}
     nothing: dict[int, int | None] = dict.fromkeys(ignored)
-    # what is ignored by default may have a name; what the user ignores has none
+    # a value that is ignored by default may have a name; --ignore takes it away
     by_value = nothing | classes if ignore == LEFT_OUT else classes | nothing
     by_value.setdefault(0, None)
     return Classes([Category(i, name) for name, i in ids.items()], by_value, by_colour, ignored)

@@ -122,7 +122,8 @@ class MapExport(Export):
         return segments
 
     def _cityscapes(self, label_map: LabelMap, path: str) -> Segments:
-        """Segments are class * 1000 + n; a value below 1000 is a class whose instances are not told apart."""
+        """Segments are class * 1000 + n; a value below 1000 is a class whose instances are not
+        distinguished."""
         by_value = self._classes.by_value
 
         def category_of(value: int) -> int | None:
