@@ -149,15 +149,15 @@ class _YoloExport(Export):
         self._vid_stride = adapter.vid_stride
         self._track_ids = adapter.track_ids
         self._shape = layout.keypoint_shape
-        are_boxes, has_polygons = self._look_at_sample()
+        are_boxes, has_polygons = (False, False) if self._shape else self._look_at_sample()
         tasks = [TaskType.OBJECT_DETECTION]
         if self._shape:
             tasks.insert(0, TaskType.KEYPOINT_DETECTION)
         elif has_polygons and not adapter.obb:
             tasks.insert(0, TaskType.INSTANCE_SEGMENTATION)
         super().__init__(request, tasks, layout.names, layout.files)
-        is_plain = not self._shape and not self._track_ids
-        self._read_together = is_plain and are_boxes and self.source_task is TaskType.OBJECT_DETECTION
+        has_only_boxes = are_boxes and not self._track_ids
+        self._read_together = has_only_boxes and self.source_task is TaskType.OBJECT_DETECTION
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_layout": None}
@@ -197,7 +197,8 @@ class _YoloExport(Export):
         try:
             size = image.size or image_size(image.files[0])
         except ExportError as error:
-            raise ExportError(error.message, where=error.where, code=error.code, lost=found) from None
+            error.lost = found
+            raise
         lines = parse_lines(content, path or "", self._track_ids)
         if self._shape:
             annotations = poses_of(lines, size, self._shape, self.source_task is TaskType.OBJECT_DETECTION)
