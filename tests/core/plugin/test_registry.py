@@ -110,7 +110,7 @@ def test_a_broken_package_breaks_no_other(package: Path, tmp_path: Path) -> None
     assert (
         "labelferry_demo_broken:Broken, cannot be imported: ImportError: no module named something_else" in done.stdout
     )
-    assert "labelferry_demo:NAMES, is no subclass of labelferry.Adapter" in done.stdout
+    assert "labelferry_demo:NAMES, is not a subclass of labelferry.Adapter" in done.stdout
     assert "voc " in done.stdout
     done = run("convert", "--from", "demo-broken", "x", "y", cwd=tmp_path, PYTHONPATH=str(package))
     assert done.returncode == 2
