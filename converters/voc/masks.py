@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
 from labelferry.masks.label_maps import instance_segments, segments_of
 from labelferry.model import Annotations
 from labelferry.reading.images import find_files, image_size, packed_colour, read_label_map, read_palette
 from labelferry.reading.label_colours import voc_colour
-from labelferry.run_lengths import changes
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
@@ -60,21 +57,13 @@ def read_masks(path: str, objects: str | None, image: str | None, count: int, co
     """
     classes, are_colours = read_label_map(path)
     ids = _ids_by_value(path, are_colours, count, colours)
-    segments, findings, _ = segments_of(classes, ids.__getitem__, path, are_colours)
-    if objects is None:
-        found = sum(1 for value in _values(classes) if ids.get(value, 0) is not None)
-    else:
+    segments, findings, found = segments_of(classes, ids.__getitem__, path, are_colours)
+    if objects is not None:
         instances, are_colours = read_label_map(objects)
         no_object = frozenset((0, _BOUNDARY_COLOUR if are_colours else _BOUNDARY))
-        found = len(_values(instances) - no_object)
         known = {value: category_id for value, category_id in ids.items() if category_id is not None}
-        findings = [replace(finding, lost=0) for finding in findings]  # its objects are on no class, as others may be
-        try:
-            segments, more, _ = instance_segments(instances, classes, no_object, known, objects, path)
-        except ExportError as error:
-            error.lost = found
-            raise
-        findings += more
+        segments, more, found = instance_segments(instances, classes, no_object, known, objects, path)
+        findings = [*(replace(finding, lost=0) for finding in findings), *more]  # objects are lost, and no classes
     try:
         size = image_size(image) if image else (classes.shape[1], classes.shape[0])
     except ExportError as error:
@@ -88,11 +77,6 @@ def read_masks(path: str, objects: str | None, image: str | None, count: int, co
         locate=lambda i: f"{path}, value {segments[i][0]}",
         found=found,
     )
-
-
-def _values(label_map: NDArray[np.integer[Any]]) -> set[int]:
-    flat = np.ravel(label_map)
-    return {*flat[:1].tolist(), *flat[changes(flat)].tolist()}
 
 
 def _ids_by_value(path: str, are_colours: bool, count: int, colours: Colours | None) -> dict[int, int | None]:
