@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from labelferry.findings import Finding
 from labelferry.lightly.categories import plan_categories
 from labelferry.lightly.conform import Target, conform
 from labelferry.lightly.encode import encode, encode_schema
-from labelferry.lightly.write import prepare
+from labelferry.lightly.write import in_order, prepare
 from labelferry.model import Annotations, Category
 from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
@@ -116,6 +118,27 @@ def test_an_image_has_the_same_file_and_findings_in_any_batch(task: TaskType, se
     for content in filter(None, files):
         for prediction in orjson.loads(content)["predictions"]:
             check_prediction(prediction, schema, "task")
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("task", list(TaskType))
+def test_the_parts_of_a_batch_have_the_files_and_findings_of_the_whole(task: TaskType, seed: int) -> None:
+    images = Images(seed, task)
+    target = Target(task, plan_categories(CATEGORIES), 1.0, not images.lacks_sizes)
+    given = [images.one() for _ in range(60)]
+    for one in given[::7]:
+        one.findings = [Finding.repair("mended", "here", "found when it was read")]
+    for batch in Batch.of([f"{i}.jpg" for i in range(len(given))], given):
+        whole = prepare(batch, target)
+        files: list[bytes | None] = []
+        findings: list[Finding] = []
+        cuts = sorted({0, 1, 8, 9, len(batch.names)})
+        for low, high in pairwise(cut for cut in cuts if cut <= len(batch.names)):
+            part = prepare(batch.part(low, high), target)
+            files += part.files
+            findings += [replace(one, image=one.image + low) for one in in_order(part.findings)]
+        assert files == whole.files
+        assert findings == in_order(whole.findings)
 
 
 @pytest.mark.parametrize("task", list(TaskType))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 import labelferry
-from labelferry.reading.text import read_bytes_without_bom, read_text
+from labelferry.reading.text import MAX_TEXT, read_bytes_without_bom, read_label_file, read_text
 
 BOM = b"\xef\xbb\xbf"
 
@@ -31,3 +32,27 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(BOM + b"a\n\xe4")
     with pytest.raises(labelferry.ExportError, match="latin:2: not UTF-8"):
         read_text(tmp_path / "latin")
+
+
+def test_a_label_file_is_read_whole_whatever_its_size(tmp_path: Path) -> None:
+    for size in (0, 1, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, (1 << 18) + 5):
+        content = os.urandom(size).replace(BOM, b"")
+        (tmp_path / "label").write_bytes(BOM + content)
+        assert read_label_file(f"{tmp_path}/label") == content
+
+
+def test_a_label_file_is_a_regular_file_of_a_limited_size(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", MAX_TEXT + 1)
+    faults = {
+        "pipe": "not a regular file",
+        "large": "larger than 64 MiB",
+        "nothing": "No such file",
+        ".": "a directory",
+    }
+    for name, text in faults.items():
+        with pytest.raises(labelferry.ExportError, match=text) as caught:
+            read_label_file(f"{tmp_path}/{name}")
+        assert caught.value.where == f"{tmp_path}/{name}"
+        assert caught.value.code == "unreadable"
