@@ -72,9 +72,7 @@ def test_names_that_occur_twice_stay_apart_unless_they_are_merged() -> None:
 
 
 def test_an_unknown_class_is_refused_with_the_nearest() -> None:
-    with pytest.raises(
-        UsageError, match="--classes: the export has no class 'cars'; it has car, person, truck. Did you"
-    ):
+    with pytest.raises(UsageError, match="no class 'cars'; it has car, person, truck"):
         plan_categories(CATEGORIES, ["cars"])
     with pytest.raises(UsageError, match="--rename: the export has no class 'bus'"):
         plan_categories(CATEGORIES, rename={"bus": "x"})
