@@ -102,7 +102,7 @@ def test_names_of_frames_are_looked_up_in_the_videos(tmp_path: Path) -> None:
     names = ("clip-03-mp4.png", "clip-12-mp4.png", "clip-3-mp4.png", "other-03-mp4.png")
     report = converted(Names(*names), tmp_path / "out", input=tmp_path / "data")
     assert report.names_in_input == 1
-    text, *examples = messages(report, "warnings")["image-not-in-input"]
+    _, *examples = messages(report, "warnings")["image-not-in-input"]
     assert [example.partition(":")[0] for example in examples] == list(names[1:])
 
 
