@@ -23,6 +23,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -30,7 +31,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from labelferry.columns import UNKNOWN, Batch
-from labelferry.converters.yolo.columns import Columns, decide, note_columns, objects_of
+from labelferry.converters.yolo.columns import Columns, decide, line_twice, note_columns, objects_of
 from labelferry.converters.yolo.layout import (
     LabelledImage,
     find_entry,
@@ -44,7 +45,7 @@ from labelferry.converters.yolo.layout import (
     read_layout,
     relative_name,
 )
-from labelferry.converters.yolo.lines import Lines, count_lines, parse_boxes, parse_lines
+from labelferry.converters.yolo.lines import Lines, count_lines, parse_boxes, parse_lines, repeated
 from labelferry.converters.yolo.shapes import boxes_of, in_pixels, polygons_of, poses_of
 from labelferry.errors import AmbiguousError, ExportError
 from labelferry.findings import Finding
@@ -247,7 +248,7 @@ class _YoloExport(Export):
         content = b"" if path is None else read_label_file(path)
         found = count_lines(content)
         try:
-            size = image.size or image_size(image.files[0])
+            size = _size_of(image)
         except ExportError as error:
             error.lost = found
             raise
@@ -261,6 +262,13 @@ class _YoloExport(Export):
         annotations.found = found
         return annotations
 
+    def _labels_or_error(self, image: Image) -> Annotations | Finding:
+        found = super()._labels_or_error(image)
+        if isinstance(found, Finding) and found.code == "image-broken" and not _is_known_image(image.files[0]):
+            text = f"{found.message}; the image has no file, and its objects are left out"
+            return replace(found, kind="warning", code="image-unsupported", message=text)
+        return found
+
     def _read_boxes(self, images: Sequence[Image]) -> Iterator[Batch]:
         """Label files of boxes, many at once; others one by one."""
         are_read, contents, sizes = [], [], []
@@ -269,7 +277,7 @@ class _YoloExport(Export):
             try:
                 if image.source.path is not None:
                     content = read_label_file(image.source.path)
-                size = image.size or image_size(image.files[0])
+                size = _size_of(image)
                 is_read = len(content) <= SMALL
             except ExportError:
                 is_read = False
@@ -297,6 +305,9 @@ class _YoloExport(Export):
             locate=locate,
             evidence=Counter(lines=len(owners)),
         )
+        batch.findings = [
+            replace(line_twice(locate(row)), image=int(owners[row])) for row in repeated(lines, owners).tolist()
+        ]
         yield from self.read_others(images, batch, (lines.is_plain & np.array(are_read, np.bool_)).tolist())
 
     def _label_paths(self) -> Iterator[str]:
@@ -306,6 +317,21 @@ class _YoloExport(Export):
         for one in list_images(self._layout, self._labels):
             if isinstance(one, LabelledImage) and one.label is not None:
                 yield one.label
+
+
+def _size_of(image: Image) -> tuple[int, int]:
+    """(width, height) of an image in pixels."""
+    try:
+        return image.size or image_size(image.files[0])
+    except OSError as error:
+        raise ExportError(f"cannot be read: {error.strerror}", where=image.files[0]) from None
+
+
+def _is_known_image(path: str) -> bool:
+    """Whether an image's extension is that of a format that Pillow decodes."""
+    from PIL import Image as PillowImage
+
+    return os.path.splitext(path)[1].lower() in PillowImage.registered_extensions()
 
 
 def _sampled(labels: Iterable[str]) -> Iterator[Lines]:

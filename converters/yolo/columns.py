@@ -180,6 +180,7 @@ def objects_of(lines: Lines, columns: Columns) -> Objects:
     rows, places, confidences = [], [], []
     findings = list(lines.findings)
     evidence: Counter[str] = Counter()
+    seen: set[tuple[float, ...]] = set()
     is_tracked = any(columns.are_coordinates(len(row) - columns.ending) for row in lines.rows)
     for i, row in enumerate(lines.rows):
         end = _end_of_coordinates(row, columns, is_tracked, lines.locate(i))
@@ -190,6 +191,10 @@ def objects_of(lines: Lines, columns: Columns) -> Objects:
             continue
         rows.append(row[:end])
         places.append(lines.places[i])
+        known = tuple(row[: end + columns.confidence])
+        if known in seen:
+            findings.append(line_twice(lines.locate(i)))
+        seen.add(known)
         if columns.confidence:
             confidences.append(row[end])
         evidence["lines"] += 1
@@ -199,6 +204,11 @@ def objects_of(lines: Lines, columns: Columns) -> Objects:
             evidence["polygons"] += 1
             evidence["four points"] += end == 9
     return Objects(Lines(lines.path, rows, places, findings), confidences if columns.confidence else None, evidence)
+
+
+def line_twice(where: str) -> Finding:
+    """The finding of a line that its label file has twice."""
+    return Finding.warning("line-twice", where, "the label file has this object twice: both are written")
 
 
 def _end_of_coordinates(row: Row, columns: Columns, is_tracked: bool, where: str) -> int | None:

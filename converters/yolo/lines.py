@@ -6,6 +6,7 @@ once. For such files both give the same.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -28,6 +29,7 @@ Row = list[float]
 _NEWLINE, _SPACE, _TAB = b"\n \t"
 _COMMAS = bytes.maketrans(b"\n \t", b",,,")
 _NEGATIVE_ZERO = re.compile(rb"(?<![eE])-0(?!\.)")
+_WEIGHTS = (1.0, 0.7390851332151607, *(math.sqrt(prime) for prime in (2, 3, 5, 7, 11)))
 _NUMBERS = msgspec.json.Decoder(list[float])
 
 
@@ -153,6 +155,23 @@ def parse_boxes(contents: Sequence[bytes], confidence: bool, track_id: bool) -> 
         bounds = offsets_of(np.bincount(owners[is_kept], minlength=len(texts)))
         rows = rows[is_kept[counts == width]]
     return BoxLines(is_plain, bounds, rows[:, 0].astype(np.int64), rows[:, 1:5], rows[:, 5] if confidence else None)
+
+
+def repeated(lines: BoxLines, owners: Int64) -> Int64:
+    """The lines that are equal to an earlier one of their file.
+
+    Args:
+        lines: of B label files.
+        owners: (N,) the file of each line.
+    """
+    columns = [owners, lines.class_ids, *lines.boxes.T, *(() if lines.scores is None else (lines.scores,))]
+    # equal lines have equal sums, and follow each other if lines are sorted by these
+    sums = sum(column * weight for column, weight in zip(columns, _WEIGHTS, strict=False))
+    order = np.argsort(sums, kind="stable")
+    is_equal = sums[order[1:]] == sums[order[:-1]]
+    for column in columns if is_equal.any() else ():
+        is_equal &= column[order[1:]] == column[order[:-1]]
+    return np.sort(order[1:][is_equal])
 
 
 def _decode(text: bytes) -> list[float] | None:
