@@ -98,7 +98,7 @@ def decide(files: Sequence[Lines], columns: Columns, track_ids: bool | None) -> 
     fit = fits[decided.ending]
     if columns.keypoint_shape:
         third = [value for i in np.flatnonzero(fit).tolist() for value in rows[i][7 : lengths[i] : 3]]
-        are_visibilities = not decided.confidence and set(third) <= {0.0, 1.0, 2.0}
+        are_visibilities = not decided.confidence and _are_visibilities(third)
         return decided._replace(visibility=are_visibilities and columns.keypoint_shape[1] == 3, polygons=False)
     return decided._replace(polygons=bool((fit & (lengths >= 7)).any()))
 
@@ -155,6 +155,11 @@ def _are_track_ids(values: Floats) -> bool | None:
     if (values > 1).any() or (values == 1).all():  # of a confidence of 1 everywhere, nothing is lost
         return True
     return None
+
+
+def _are_visibilities(values: Sequence[float]) -> bool:
+    """Whether the third numbers of keypoints are visibilities, and not confidences; others are then errors."""
+    return 2 in values or 2 * sum(value in (0, 1) for value in values) >= len(values)
 
 
 class Objects(NamedTuple):

@@ -150,6 +150,7 @@ def list_images(layout: Layout, labels: Path | None) -> Iterator[LabelledImage |
     folders: dict[str, _LabelFolder] = {}
     used: set[str] = set()
     seen: set[str] = set()
+    listed: set[str] = set()
     for split in layout.splits:
         if split.listing is not None:
             images = list_named_images(split, split.listing, labels)
@@ -164,6 +165,8 @@ def list_images(layout: Layout, labels: Path | None) -> Iterator[LabelledImage |
             is_empty = False
             if one.label is not None:
                 used.add(one.label)
+                if split.listing is not None:
+                    listed.add(os.path.dirname(one.label))
             if len(layout.splits) > 1 or split.listing is not None:
                 path = os.path.abspath(one.image)
                 if path in seen:
@@ -177,6 +180,22 @@ def list_images(layout: Layout, labels: Path | None) -> Iterator[LabelledImage |
             yield Finding.warning("split-without-images", str(split.listing or split.folder), text)
     for folder in folders.values():
         yield from folder.findings(used, layout.is_part)
+    if not layout.is_part:
+        yield from _unlisted(listed, used)
+
+
+def _unlisted(folders: set[str], used: set[str]) -> Iterator[Finding]:
+    """A note of each folder with label files of images that no list names.
+
+    Args:
+        folders: that hold label files of listed images.
+        used: paths of the label files that images have.
+    """
+    for folder in sorted(folders):
+        names = [name for name in os.listdir(folder) if name.lower().endswith(".txt") and is_label_file(name[:-4])]
+        if count := sum(f"{folder}/{name}" not in used for name in names):
+            text = "label files of images that no list names: they are not read"
+            yield Finding.note("image-not-listed", folder, text, count)
 
 
 def labels_of_several_images(layout: Layout, labels: Path) -> dict[str, list[str]]:
@@ -428,11 +447,16 @@ def _empty_values(data: dict[str, Any], entry: Path) -> Iterator[Finding]:
 def _listed_names(path: Path, findings: list[Finding]) -> list[Category]:
     """The classes that a file names, one a line."""
     categories = [Category(i, name) for i, name in enumerate(read_names(path))]
-    findings += _names_twice(categories, path)
+    findings += _odd_names(categories, path)
     return categories
 
 
-def _names_twice(categories: list[Category], path: Path) -> Iterator[Finding]:
+def _odd_names(categories: list[Category], path: Path) -> Iterator[Finding]:
+    """Names that are probably not what was meant."""
+    for category in categories:
+        if category.name.lower() in ("null", "none", "nan", "~"):
+            text = f"class {category.id} is called {category.name!r}: is its name missing?"
+            yield Finding.warning("name-missing", str(path), text)
     for name, count in Counter(category.name for category in categories).items():
         if count > 1:
             text = f"{count} classes are called {name!r}: is a name missing? (--rename merges them)"
@@ -471,7 +495,7 @@ def _names(data: dict[str, Any], entry: Path, shape: tuple[int, int] | None, fin
         findings.append(Finding.warning("names-gap", str(entry), text))
     keypoints = _keypoint_names(data, entry, shape, findings)
     categories = [Category(i, name, keypoints.get(i, keypoints[None])) for i, name in sorted(names.items())]
-    findings += _names_twice(categories, entry)
+    findings += _odd_names(categories, entry)
     return categories
 
 
