@@ -486,6 +486,22 @@ def test_what_is_counted_is_the_same_however_files_are_read(tmp_path: Path) -> N
         )
 
 
+def test_labels_of_an_interrupted_run_are_not_taken_over_if_lines_are_now_read_otherwise(tmp_path: Path) -> None:
+    files: dict[str, str | None] = {"a": f"{LABEL} 1\n{CAR_LABEL} 2\n", "b": f"{LABEL} 1\n"}
+    source = several(tmp_path, files)
+    (_, before), (_, same) = (images_of(Yolo(source).open(Request())) for _ in range(2))
+    (tmp_path / "labels/a.txt").write_text(f"{LABEL} 0.5\n{CAR_LABEL} 0.5\n")
+    _, after = images_of(Yolo(source).open(Request()))
+    assert before == same != after
+
+
+def test_videos_without_label_files_are_an_error(fixtures: Path, tmp_path: Path, fails: Fails) -> None:
+    (tmp_path / "empty").mkdir()
+    folder = fixtures / "yolo/video"
+    options = {"labels": tmp_path / "empty", "videos": folder / "videos"}
+    assert list(fails(folder / "data.yaml", format="yolo", **options)) == ["no-images"]
+
+
 def test_one_visibility_that_is_none_is_an_error_and_does_not_make_the_others_scores(
     tmp_path: Path, fails: Fails, convert: Convert
 ) -> None:
@@ -548,7 +564,7 @@ def test_label_files_that_are_missing(tmp_path: Path, fails: Fails, convert: Con
     (tmp_path / "export/empty").mkdir()
     Image.new("RGB", (64, 48)).save(tmp_path / "export/val/images/b.png")
     ((_, message),) = fails(source, format="yolo")["no-labels"]
-    assert f"2 images has a label file in {tmp_path}/export/labels" in message
+    assert f"2 images in {tmp_path}/export/labels" in message
     assert convert(source, format="yolo", allow_empty=True) == {"images/a.png": [], "val/images/b.png": []}
     (tmp_path / "export/labels/a.txt").write_text(LABEL)
     convert(source, format="yolo")
@@ -604,7 +620,6 @@ def test_a_polygon_with_a_coordinate_that_is_none_is_an_error(task: str | None, 
         ("names: [a, b]\nvall: images", [("warning", "unknown-key")], ["a", "b"]),
         ("names: [a, b]\nflip_idx: [0]\nx: {y: z}", [("note", "unread-key")], ["a", "b"]),
         ("names: {0: a, 1: b, 3: c}", [("warning", "names-gap")], ["a", "b", "c"]),
-        ("names: [a, a]", [("warning", "name-twice")], ["a", "a"]),
         ("names: [a, null]", [("warning", "name-missing")], ["a", "null"]),
         ("names: [a, b]\nval:", [("warning", "empty-value")], ["a", "b"]),
         ("names: [a, b]\ntest: # optional", [("note", "empty-value")], ["a", "b"]),
@@ -624,6 +639,11 @@ def test_what_is_odd_in_data_yaml_is_reported(
     report = convert.report  # type: ignore[attr-defined]
     assert sorted((f.kind, f.code) for f in (*report.repairs, *report.warnings, *report.notes)) == findings
     assert [category["name"] for category in convert.schema["categories"]] == names  # type: ignore[attr-defined]
+
+
+def test_two_classes_of_one_name_are_a_warning(tmp_path: Path) -> None:
+    report = labelferry.convert(export(tmp_path, LABEL, names="[a, a]"), tmp_path / "out", format="yolo")
+    assert [(f.code, f.count) for f in report.warnings] == [("name-twice", 1)]
 
 
 def test_keypoint_names_are_those_of_each_class_or_reported(tmp_path: Path, convert: Convert) -> None:
