@@ -158,8 +158,8 @@ def parse_objects(
 
 
 def unread_elements(root: ElementTree.Element, read: Sequence[str]) -> Counter[str]:
-    """The elements and attributes that are not read, by the name of their evidence. Of an element that is not read, what
-    is in it is not counted.
+    """The elements and attributes that are not read, by the name of their evidence. What is in an element that is not
+    read is not counted.
 
     Args:
         root: of the file.
@@ -385,9 +385,9 @@ def count_objects(path: str) -> int:
 
 def file_name(content: bytes, path: str) -> str:
     """What <filename> holds; nothing if there is none, or no XML at all, which is reported when the labels are read."""
-    if content.count(b"filename>") == 2 and b"&" not in content and b"<!" not in content and _UTF8.match(content):
-        if match := _FILENAME.search(content):
-            return match[1].decode("utf-8", "replace")
+    is_simple = content.count(b"filename>") == 2 and b"&" not in content and b"<!" not in content
+    if is_simple and _UTF8.match(content) and (match := _FILENAME.search(content)):
+        return match[1].decode("utf-8", "replace")
     try:
         return (_parse(content, path).findtext("filename") or "").strip()
     except ExportError:

@@ -22,6 +22,7 @@ from labelferry.converters.voc.masks import CLASSES
 from labelferry.findings import Finding
 from labelferry.plugin.export import RUNS, Export, Request
 from labelferry.reading.label_colours import voc_colour
+from labelferry.report import FindingSummary
 from labelferry.task_type import TaskType
 from tests.conformance.test_real_coco import documented_encode
 from tests.conftest import Convert
@@ -58,6 +59,11 @@ def written(folder: Path, text: str | bytes) -> Path:
     return folder
 
 
+def counts(findings: list[FindingSummary]) -> dict[str, int]:
+    """Findings by code, without the elements that are not read."""
+    return {finding.code: finding.count for finding in findings if finding.code != "unread-key"}
+
+
 def test_boxes_of_the_devkit_with_parts_ignored_and_images_without_xml_empty(fixtures: Path, convert: Convert) -> None:
     found = convert(fixtures / "voc/devkit", **DETECTION)
     assert found == {"2007_01.jpg": [PERSON, DIFFICULT_CAR], "2007_02.jpg": [CAR], "2007_03.jpg": []}
@@ -72,7 +78,7 @@ def test_an_annotations_folder_may_be_given(fixtures: Path, convert: Convert) ->
 def test_difficult_and_truncated_objects_are_left_out_on_request_and_counted(fixtures: Path, convert: Convert) -> None:
     found = convert(fixtures / "voc/devkit", difficult=False, **DETECTION)
     assert found["2007_01.jpg"] == [PERSON]
-    assert [(f.code, f.count) for f in convert.report.notes] == [("difficult-left-out", 1)]  # type: ignore[attr-defined]
+    assert counts(convert.report.notes) == {"difficult-left-out": 1}  # type: ignore[attr-defined]
     assert convert(fixtures / "voc/devkit", truncated=False, **DETECTION)["2007_01.jpg"] == [DIFFICULT_CAR]
 
 
@@ -394,11 +400,7 @@ def test_objects_that_are_lost_are_counted(tmp_path: Path) -> None:
         "label-without-image": 1,
         "broken-xml": 1,
     }
-    assert [(f.code, f.count) for f in report.notes] == [
-        ("difficult-left-out", 2),
-        ("class-left-out", 1),
-        ("truncated-left-out", 1),
-    ]
+    assert counts(report.notes) == {"difficult-left-out": 2, "class-left-out": 1, "truncated-left-out": 1}
     assert [(f.code, f.count) for f in report.repairs] == [("box-outside", 1)]
 
 
