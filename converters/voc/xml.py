@@ -38,7 +38,9 @@ _READ = {
 _IGNORED = ("folder", "path", "source", "owner", "segmented", "depth", "pose", "occluded", "part", *FLAGS)
 """Elements of the format that are not read, and so are no misspellings."""
 
-_FILENAME = re.compile(rb"<annotation(?: [^>]*)?>\s*(?:<folder>[^<]*</folder>\s*)?<filename>\s*([^<]*?)\s*</filename>")
+_FILENAME = re.compile(
+    rb"(?:<\?[^>]*\?>)?\s*<annotation(?: [^>]*)?>\s*(?:<folder>[^<]*</folder>\s*)?<filename>\s*([^<&]*?)\s*</filename>"
+)
 _UTF8 = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*?encoding=[\"'](?:utf-8|us-ascii)[\"'][^>]*\?>|<\?xml[^>e]*\?>|<[a-z])", re.I
 )
@@ -185,10 +187,10 @@ def unread_elements(root: ElementTree.Element, read: Sequence[str]) -> Counter[s
 _NAME = rb"[A-Za-z_]\w*"
 _LEAF = rb"(?:<(?!name>|bndbox>|object>)(%b)>[^<]*</\%%d>\s*)*" % _NAME
 _USUAL_TAGS = ("pose", "truncated", "difficult", "occluded")
-_USUAL = b"".join(rb"(?:<%b>()[^<]*</%b>\s*)?" % (tag.encode(), tag.encode()) for tag in _USUAL_TAGS)
+_USUAL = b"".join(rb"(?:<%b>[^<]*</%b>\s*)?" % (tag.encode(), tag.encode()) for tag in _USUAL_TAGS)
 _NUMBER = rb"(?!-0<)(-?(?:0|[1-9]\d{0,15})(?:\.\d{1,30})?)"  # as JSON has it, where -0 has no sign
 _INNER = rb"<(?!object>)(%b)>[^<]*" % _NAME
-_PART = rb"(?:<(?!name>|bndbox>|object>)(%b)>[^<]*(?:%b(?:%b</\14>[^<]*)*</\13>[^<]*)*</\12>\s*)*" % (
+_PART = rb"(?:<(?!name>|bndbox>|object>)(%b)>[^<]*(?:%b(?:%b</\11>[^<]*)*</\10>[^<]*)*</\9>\s*)*" % (
     _NAME,
     _INNER,
     _INNER,
@@ -197,24 +199,20 @@ _PART = rb"(?:<(?!name>|bndbox>|object>)(%b)>[^<]*(?:%b(?:%b</\14>[^<]*)*</\13>[
 
 def _object_pattern(*corners: bytes) -> re.Pattern[bytes]:
     """An object with elements without children, one <bndbox>, and elements of up to three levels. Groups: a tag, the
-    class, the usual flags, a tag, four corners, three tags."""
+    class, the usual elements, a tag, four corners, three tags."""
     box = b"".join(rb"<%b>%b</%b>\s*" % (corner, _NUMBER, corner) for corner in corners)
     return re.compile(
-        rb"<object>\s*" + _LEAF % 1 + rb"<name>([^<]*)</name>\s*" + _USUAL + _LEAF % 7
+        rb"<object>\s*" + _LEAF % 1 + rb"<name>([^<]*)</name>\s*(" + _USUAL + rb")" + _LEAF % 4
         + rb"<bndbox>\s*" + box + rb"</bndbox>\s*" + _PART + rb"</object>\s*"
     )  # fmt: skip
 
 
-_GROUPS = 15
-"""Parts of a file for each object, when it is split at them: 14 groups, and what follows."""
+_GROUPS = 12
+"""Parts of a file for each object, when it is split at them: eleven groups, and what follows."""
 
-_OBJECT = _object_pattern(b"xmin", b"ymin", b"xmax", b"ymax"), (8, 9, 10, 11)
-_ROBOFLOW_OBJECT = _object_pattern(b"xmin", b"xmax", b"ymin", b"ymax"), (8, 10, 9, 11)
+_OBJECT = _object_pattern(b"xmin", b"ymin", b"xmax", b"ymax"), (5, 6, 7, 8)
+_ROBOFLOW_OBJECT = _object_pattern(b"xmin", b"xmax", b"ymin", b"ymax"), (5, 7, 6, 8)
 """Each with the places of the left, upper, right and lower edge among the parts."""
-
-_USUAL_PLACES = (3, 4, 5, 6)
-_UNUSUAL_PLACES = (1, 7, 12)
-"""The places of `_USUAL_TAGS`, and of the names of other elements."""
 
 _ELEMENT = rb"<(?!size>|object>|bndbox>)(%b)>[^<]*(?:<(?!object>|bndbox>)(%b)>[^<]*</\%%d>[^<]*)*</\%%d>\s*" % (
     _NAME,
@@ -254,8 +252,8 @@ def parse_boxes(
     counts: list[int] = []
     ids: list[int] = []
     edges: tuple[list[bytes], ...] = ([], [], [], [])
-    evidence: Counter[str] = Counter()
-    skeletons: Counter[bytes] = Counter()
+    usual: list[bytes] = []
+    skeletons: list[bytes] = []
     for content in contents:
         file = None if left_out and _FLAGGED.search(content) else _split(content)
         own: list[Any] = [None] if file is None else list(map(category_ids.get, file.classes))
@@ -272,14 +270,15 @@ def parse_boxes(
         ids += own
         for column, values in zip(edges, file.edges, strict=True):
             column += values
-        evidence.update(file.usual)
-        skeletons[file.skeleton] += 1
-    for skeleton, count in skeletons.items():
+        usual += file.usual
+        skeletons.append(file.skeleton)
+    evidence: Counter[str] = Counter()
+    for skeleton, count in Counter(skeletons).items():
         for name, times in unread_elements(ElementTree.fromstring(skeleton), left_out).items():
             evidence[name] += times * count
-    for tag in _USUAL_TAGS:
-        if (times := evidence.pop(tag, 0)) and tag not in left_out:
-            evidence[f"unread:{tag}"] += times
+    for text, count in Counter(usual).items():
+        for tag in _USUAL_TAGS:
+            evidence[f"unread:{tag}"] += count * (tag not in left_out and f"<{tag}>".encode() in text)
     numbers = (_NUMBERS.decode(b"[%b]" % b",".join(column)) for column in edges)
     x, y, right, bottom = (np.fromiter(column, np.float64, len(ids)) for column in numbers)
     for edge in (0, 1):
@@ -302,7 +301,7 @@ class _File(NamedTuple):
         size: (width, height) of the image in pixels.
         classes: of the objects.
         edges: the four edges of their boxes.
-        usual: how many objects have each of `_USUAL_TAGS`.
+        usual: what the objects have of `_USUAL_TAGS`.
         skeleton: the elements without text: of the whole file, or without the objects where these have no elements but
             the usual ones.
     """
@@ -310,7 +309,7 @@ class _File(NamedTuple):
     size: tuple[int, int]
     classes: list[bytes]
     edges: list[list[bytes]]
-    usual: dict[str, int]
+    usual: list[bytes]
     skeleton: bytes
 
 
@@ -330,15 +329,10 @@ def _split(content: bytes) -> _File | None:
     size = int(head[3]), int(head[4])
     if min(size) <= 0:
         return None
-    classes = parts[2::_GROUPS]
-    usual: dict[str, int] = {}
-    skeleton = _TEXT.sub(b"><", content[: head.end()]) + b"</annotation>"
-    if any(any(parts[place::_GROUPS]) for place in _UNUSUAL_PLACES):
-        skeleton = _TEXT.sub(b"><", content)
-    else:
-        for tag, place in zip(_USUAL_TAGS, _USUAL_PLACES, strict=True):
-            usual[tag] = len(classes) - parts[place::_GROUPS].count(None)
-    return _File(size, classes, [parts[place::_GROUPS] for place in places], usual, skeleton)
+    has_others = any(parts[1::_GROUPS]) or any(parts[4::_GROUPS]) or any(parts[9::_GROUPS])
+    skeleton = _TEXT.sub(b"><", content if has_others else content[: head.end()] + b"</annotation>")
+    usual = [] if has_others else parts[3::_GROUPS]
+    return _File(size, parts[2::_GROUPS], [parts[place::_GROUPS] for place in places], usual, skeleton)
 
 
 def _is_text(content: bytes) -> bool:
@@ -385,8 +379,7 @@ def count_objects(path: str) -> int:
 
 def file_name(content: bytes, path: str) -> str:
     """What <filename> holds; nothing if there is none, or no XML at all, which is reported when the labels are read."""
-    is_simple = content.count(b"filename>") == 2 and b"&" not in content and b"<!" not in content
-    if is_simple and _UTF8.match(content) and (match := _FILENAME.search(content)):
+    if _UTF8.match(content) and (match := _FILENAME.match(content)):
         return match[1].decode("utf-8", "replace")
     try:
         return (_parse(content, path).findtext("filename") or "").strip()
