@@ -53,7 +53,12 @@ def frames_of(tracks: Iterable[Track], path: str, frames: range | None, are_all_
             if frames is not None and number not in frames:
                 text = f"frame {number} is not one of the task's {len(frames)} frames, from {frames.start}"
                 frame.findings.append(Finding.warning("frame-beyond-task", where, text))
-            if are_all_listed or shape.kind == "mask":  # CVAT interpolates no masks
+            if shape.kind == "mask":  # CVAT interpolates no masks
+                continue
+            if are_all_listed:
+                if missing := len(_between(frames, number, following[0] if following else None)):
+                    text = f"the track lists a shape in frame {number}, and none in the {missing} frames after it"
+                    frame.findings.append(Finding.warning("track-gap", where, text, missing))
                 continue
             if following is None:
                 for between in _between(frames, number, None):

@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
@@ -127,6 +127,11 @@ def _parameter(option: Option) -> inspect.Parameter:
     )
 
 
+def _kinds(declared: Any) -> tuple[Any, ...]:
+    """The types that a value may have."""
+    return get_args(declared) or (declared,)
+
+
 def _format_parameters(format_name: str | None) -> Iterator[inspect.Parameter]:
     """The options that the format's constructor declares, as typer declares them."""
     if format_name in (None, "auto"):
@@ -137,7 +142,7 @@ def _format_parameters(format_name: str | None) -> Iterator[inspect.Parameter]:
     for option in adapter_options(get_adapter(format_name)):
         flag = f"--{option.name.replace('_', '-')}"
         declared = typer.Option(
-            f"{flag}/--no-{flag[2:]}" if option.default is True else flag,
+            f"{flag}/--no-{flag[2:]}" if option.default is not False and bool in _kinds(option.type) else flag,
             help=option.help,
             rich_help_panel=f"Options of the format {format_name}",
         )

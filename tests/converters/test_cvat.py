@@ -36,7 +36,8 @@ def write(
 
 
 def counts(findings: list[FindingSummary]) -> dict[str, int]:
-    return {finding.code: finding.count for finding in findings}
+    """Findings by code, without the elements and attributes that are not read."""
+    return {finding.code: finding.count for finding in findings if finding.code != "unread-key"}
 
 
 def box(frame: int, left: float, *, outside: int = 0, keyframe: int = 1, more: str = "") -> str:
@@ -350,6 +351,8 @@ def test_shapes_that_a_task_type_has_no_place_for_are_counted(
         "segmentation-missing": "--task object-detection",
     }
     for note in convert.report.notes:
+        if note.code == "unread-key":
+            continue
         assert all(kept[note.code] in text or "<polyline>" in text for _, text in note.examples)
 
 
@@ -454,9 +457,8 @@ def test_shapes_beyond_the_frames_of_the_task_are_kept_with_a_warning(convert: A
     assert "frame 5 is not one of the task's 3 frames, from 10" in warning.examples[0][1]
     assert (convert.report.found_objects, convert.report.interpolated_objects) == (3, 3)
     assert Cvat(path).open(Request()).count_images() == len(found)
-    assert list(convert(write(path, body, frames=0), format="cvat")) == [
-        f"frame_0000{n}.png" for n in ("05", "12", "25")
-    ]
+    path.write_text(write(path, body, frames=0).read_text().replace("<stop_frame>-1</stop_frame>", ""))
+    assert list(convert(path, format="cvat")) == [f"frame_0000{n}.png" for n in ("05", "12", "25")]
 
 
 def test_only_counts_the_shapes_of_other_tasks_and_knows_the_task_types_of_its_own(
