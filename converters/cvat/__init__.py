@@ -18,7 +18,7 @@ from typing import Annotated, Any, NamedTuple
 from labelferry.columns import Batch
 from labelferry.converters.cvat.document import VALUES, ImageElement, Shape, Task, Track, XmlFile
 from labelferry.converters.cvat.objects import Draft, ShapeReader, Source, tasks_of, with_masks
-from labelferry.converters.cvat.tracks import Frame, frames_of
+from labelferry.converters.cvat.tracks import Frame, beyond, frames_of
 from labelferry.errors import AmbiguousError, ExportError
 from labelferry.findings import Finding
 from labelferry.model import Category, Image, Listed, Refused, VideoFrame
@@ -140,7 +140,10 @@ class _CvatExport(Export):
 
     def images(self) -> Iterator[Listed]:
         yield from self._findings
-        names = iter(self._names())
+        all_names = self._names()
+        if self._input is None:  # else names are looked up there
+            yield from self._compare_with_files_beside(all_names)
+        names = iter(all_names)
         for file, images, videos in self._parts:
             for image in images:
                 task = file.task(file.task_id(image.task))
@@ -198,6 +201,22 @@ class _CvatExport(Export):
             )
         return [name for name in names if name is not None]
 
+    def _compare_with_files_beside(self, names: list[str]) -> Iterator[Finding]:
+        """Images that are listed and are not beside the XML file, if some are; and the reverse."""
+        at = 0
+        for file, images, _ in self._parts:
+            listed = set(names[at : at + len(images)])
+            at += len(images)
+            known = set(self._files_of(file))
+            if not known & listed:
+                continue
+            if missing := sorted(listed - known):
+                text = f"{len(missing):,} images are not in {_images_beside(file)}, as {missing[0]!r}"
+                yield Finding.warning("image-not-found", file.path, text, len(missing))
+            if others := sorted(known - listed):
+                text = f"{len(others):,} images in {_images_beside(file)} are not listed, as {others[0]!r}"
+                yield Finding.note("image-not-listed", file.path, text, len(others))
+
     def _files_of(self, file: XmlFile) -> Collection[str]:
         """The images beside an XML file."""
         folder = _images_beside(file)
@@ -215,6 +234,11 @@ class _CvatExport(Export):
             return
         for track in tracks:
             yield from track.findings
+            for number, shape in track.shapes if task.frames else ():
+                assert task.frames is not None
+                if shape.outside and number not in task.frames and number != task.frames[-1] + task.frames.step:
+                    where = f"{file.path}:{shape.line}"
+                    yield Finding.warning("frame-beyond-task", where, beyond(number, task.frames))
         frames = frames_of(tracks, file.path, task.frames, file.lists_all_frames)
         listed = () if self._frames_wanted or task.frames is None else task.frames
         folder = f"{os.path.splitext(task.video)[0]}/" if self._several else ""

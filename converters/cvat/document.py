@@ -211,7 +211,7 @@ class XmlFile:
 
     def task_id(self, written: str) -> str:
         """The id of the task that an image or a track is of: if there is one task, it need not be named."""
-        return next(iter(self.tasks)) if len(self.tasks) == 1 else written
+        return next(iter(self.tasks)) if len(self.tasks) == 1 and not written else written
 
     def task(self, task_id: str) -> Task:
         """The task of this id; of one that the head does not describe, only the id is known."""
@@ -397,6 +397,9 @@ class XmlFile:
     def _read_meta(self, meta: ElementTree.Element) -> None:
         labels = list(meta.iter("label"))
         children: dict[str, list[str]] = {}
+        for element in meta.iter("labels"):
+            others = (child.tag for child in element if child.tag != "label")
+            self.evidence.update(key_evidence(tag, ("label",), _HEAD_IGNORED) for tag in others)
         for label in labels:
             self._look_for_misspellings(label)
             if not self._only(label, "name"):

@@ -124,7 +124,7 @@ def _numbers(shape: Shape) -> Array:
         raise ValueError("a number is not finite")
     if shape.kind == "ellipse" and numbers[2:4].min() <= 0:
         raise ValueError(f"the radii are {numbers[2]:g} and {numbers[3]:g}")
-    if shape.kind == "box" and numbers[4] and (numbers[2:4] < numbers[:2]).any():
+    if shape.kind == "box" and (numbers[2:4] < numbers[:2]).any():
         raise ValueError("a negative width or height")
     return numbers
 

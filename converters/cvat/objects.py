@@ -157,7 +157,7 @@ class ShapeReader:
             return _POLYLINE
         if isinstance(shape, Shape) and kind == "box" and task is TaskType.OBJECT_DETECTION:
             left, top, right, bottom, angle = shape.values
-            if not angle:  # the most frequent by far
+            if not angle and "_" not in shape.text:  # the most frequent by far
                 x, y = float(left), float(top)
                 return Object(category.id, (x, y, float(right) - x, float(bottom) - y))
         geometry = geometry_of(shape, category)

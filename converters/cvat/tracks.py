@@ -51,8 +51,7 @@ def frames_of(tracks: Iterable[Track], path: str, frames: range | None, are_all_
             frame, where = found[number], f"{path}:{shape.line}"
             frame.shapes.append(shape)
             if frames is not None and number not in frames:
-                text = f"frame {number} is not one of the task's {len(frames)} frames, from {frames.start}"
-                frame.findings.append(Finding.warning("frame-beyond-task", where, text))
+                frame.findings.append(Finding.warning("frame-beyond-task", where, beyond(number, frames)))
             if shape.kind == "mask":  # CVAT interpolates no masks
                 continue
             if are_all_listed:
@@ -71,6 +70,11 @@ def frames_of(tracks: Iterable[Track], path: str, frames: range | None, are_all_
                     offset = (between - number) / (following[0] - number)
                     _add(found, between, Between(shape, following[1], offset))
     return found
+
+
+def beyond(number: int, frames: range) -> str:
+    """The message about a frame that a task does not have."""
+    return f"frame {number} is not one of the task's {len(frames)} frames, from {frames.start}"
 
 
 def _one_a_frame(track: Track, path: str, found: dict[int, Frame]) -> list[tuple[int, Shape]]:
