@@ -36,7 +36,7 @@ from labelferry.converters.voc.xml import (
     parse_boxes,
     parse_objects,
 )
-from labelferry.errors import AmbiguousError, ExportError
+from labelferry.errors import AmbiguousError, ExportError, UsageError
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Category, Image
 from labelferry.plugin.adapter import Adapter
@@ -151,6 +151,8 @@ class _VocExport(Export):
     """An export; `source` of an image is a `_Source`."""
 
     def __init__(self, adapter: Voc, request: Request) -> None:
+        if adapter.image_names not in (None, "xml", "filename"):
+            raise UsageError(f"image_names is 'xml' or 'filename', not {adapter.image_names!r}")
         folders = self._folders = find_folders(adapter.path, adapter.images)
         tasks = tasks_of(folders, adapter.path)
         _, source_task = choose_task(tasks, request.task)
@@ -188,7 +190,7 @@ class _VocExport(Export):
         pairs: list[tuple[str | None, str | None]] = [(label, self._image_of(label, names)) for label in labels]
         if folder is not None:
             pairs += [(None, name) for name in set(names.names).difference(image for _, image in pairs if image)]
-            pairs.sort(key=lambda pair: (stem_of(pair[0] or pair[1] or ""), pair))
+            pairs.sort(key=lambda pair: (stem_of(pair[0] or pair[1] or ""), pair[0] or "", pair[1] or ""))
         if self._split is not None:
             pairs = yield from self._of_split(self._split, pairs)
         elif not self._has_boxes:
@@ -215,15 +217,16 @@ class _VocExport(Export):
     def _image_of(self, label: str, names: ImageNames) -> str | None:
         """The image of a label file: the one with its name, else the one that <filename> names."""
         stem = stem_of(label)
-        if self._image_names != "filename" and (same := names.by_stem.get(stem)):
-            return same[0]
-        if not self._has_boxes or self._image_names == "xml" or not names.names:
-            return None
+        same = names.by_stem.get(stem, [])
+        is_found = len(same) == 1 and self._image_names != "filename"
+        if is_found or not self._has_boxes or not names.names or (not same and self._image_names == "xml"):
+            return next(iter(same), None)
         path = f"{self._labels}/{label}"
         try:
-            return names.named(file_name(read_label_file(path), path).replace("\\", "/"), stem.rpartition("/")[0])
+            given = names.named(file_name(read_label_file(path), path).replace("\\", "/"), stem.rpartition("/")[0])
         except ExportError:  # reported when the labels are read
-            return next(iter(names.by_stem.get(stem, ())), None)
+            given = None
+        return given if given in same or not same or self._image_names == "filename" else same[0]
 
     def _of_split(
         self, split: str, pairs: list[tuple[str | None, str | None]]
