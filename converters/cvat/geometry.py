@@ -68,6 +68,8 @@ def geometry_of(shape: Shape | Between, category: Category) -> Geometry:
         return Geometry(points)
     if shape.kind == "mask":
         left, top, width, height = (_whole(value) for value in shape.values[:4])
+        if min(width, height) < 1:
+            raise ValueError(f"the mask has {width} x {height} pixels")
         corners = np.array([(left, top), (left + width, top + height)], np.float64)
         return Geometry(corners, mask=(left, top, width, height, shape.values[4]))
     numbers = _numbers(shape)
@@ -183,7 +185,7 @@ def _parse_points(text: str, count: int | None = None) -> Array:
 def placed_mask(mask: tuple[int, int, int, int, str], width: int, height: int) -> RunLengthMask:
     """A mask of a part of the image, given as row-major run lengths, 0s first, in the whole image."""
     left, top, own_width, own_height, text = mask
-    if min(left, top) < 0 or min(own_width, own_height) < 1 or left + own_width > width or top + own_height > height:
+    if min(left, top) < 0 or left + own_width > width or top + own_height > height:
         place = f"{own_width} x {own_height} at {left}, {top}"
         raise ValueError(f"the mask, {place}, does not lie within the image of {width} x {height}")
     if own_height * width > MAX_IMAGE_PIXELS:

@@ -651,6 +651,7 @@ def one_image(path: Path, *shapes: str) -> Path:
         '<box label="car" xtl="1" ytl="1" xbr="5" ybr="5" rotation="x"/>',
         '<ellipse label="car" cx="9" cy="9" rx="-4" ry="2"/>',
         '<mask label="car" rle="1, 1" left="2.5" top="1" width="2" height="1"/>',
+        '<mask label="car" rle="1, 1" left="2" top="1" width="-2" height="1"/>',
         '<skeleton label="car"><points label="a" outside="0" occluded="0" points="1,1;2,2"/></skeleton>',
         '<skeleton label="car"><points label="a" outside="x" occluded="0" points="1,1"/></skeleton>',
         '<skeleton label="car"><points label="a" outside="0" occluded="yes" points="1,1"/></skeleton>',
