@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
@@ -59,6 +59,9 @@ class MergedExport(Export):
         request: what they are opened for.
         conflicts: as of `Merged`.
         ids_are_common: whether one id must have one name in all exports; else only names identify categories.
+
+    Attributes:
+        parts: the opened exports.
     """
 
     def __init__(
@@ -74,23 +77,24 @@ class MergedExport(Export):
                 part if part.task is wanted.task else adapter.open(wanted)
                 for adapter, part in zip(adapters, parts, strict=True)
             ]
-        self._parts = parts
+        self.parts = parts
         has_keypoints = parts[0].task is TaskType.KEYPOINT_DETECTION
         categories, self._ids = _merged_categories(parts, ids_are_common, has_keypoints)
         super().__init__(request, tasks, categories, [path for part in parts for path in part.files])
         self.has_sizes = all(part.has_sizes for part in parts)
         self.first_frame = parts[0].first_frame
+        self.label_folders = tuple(folder for part in parts for folder in part.label_folders)
         self.chunk = min(part.chunk for part in parts)
 
     def count_images(self) -> int | None:
-        counts = [part.count_images() for part in self._parts]
+        counts = [part.count_images() for part in self.parts]
         return None if None in counts else sum(count or 0 for count in counts)
 
     def images(self) -> Iterator[Listed]:
-        places = range(len(self._parts))
+        places = range(len(self.parts))
         seen: set[int] = set()
         for place in reversed(places) if self._conflicts == "last" else places:
-            part = self._parts[place]
+            part = self.parts[place]
             own = array("q")
             for one in part.images():
                 if isinstance(one, Finding):
@@ -112,16 +116,16 @@ class MergedExport(Export):
                 seen.update(own)
 
     def payload(self, images: Sequence[Image]) -> dict[int, Any]:
-        return {place: self._parts[place].payload(some) for place, some in _by_part(images)}
+        return {place: self.parts[place].payload(some) for place, some in _by_part(images)}
 
     def read(self, images: Sequence[Image], payload: dict[int, Any]) -> Iterator[Batch]:
         for place, some in _by_part(images):
-            for batch in self._parts[place].read(some, payload[place]):
+            for batch in self.parts[place].read(some, payload[place]):
                 yield self._renumbered(batch, place)
 
     def _renumbered(self, batch: Batch, place: int) -> Batch:
         """The batch of an export with the merged ids, and its probabilities in their order."""
-        own, ids = self._parts[place].categories, self._ids[place]
+        own, ids = self.parts[place].categories, self._ids[place]
         known = np.isin(batch.category_ids, list(ids))
         if not known.all():
             shown = ", ".join(str(category.id) for category in own[:10]) + (", ..." if len(own) > 10 else "")
@@ -138,7 +142,17 @@ class MergedExport(Export):
                 probabilities = np.zeros((len(batch), len(self.categories)))
                 probabilities[:, [ids[category.id] for category in own]] = batch.probabilities
         merged = np.array([ids[number] for number in batch.category_ids.tolist()], np.int64)
-        return replace(batch, category_ids=merged, probabilities=probabilities)
+        evidence = Counter({_named(name, place): count for name, count in batch.evidence.items()})
+        return replace(batch, category_ids=merged, probabilities=probabilities, evidence=evidence)
+
+    def judge(self, evidence: Mapping[str, int]) -> Iterator[Finding]:
+        for place, part in enumerate(self.parts):
+            yield from part.judge(self.evidence_of(place, evidence))
+
+    def evidence_of(self, place: int, evidence: Mapping[str, int]) -> dict[str, int]:
+        """The evidence of one of the exports."""
+        end = _named("", place)
+        return {name.removesuffix(end): count for name, count in evidence.items() if name.endswith(end)}
 
     def _of_part(self, image: Image, place: int, part: Export) -> Image:
         """The image as one of several exports: its frame counted as the first of them counts."""
@@ -146,6 +160,11 @@ class MergedExport(Export):
         if frame is not None:
             frame = frame._replace(number=frame.number - part.first_frame + self.first_frame)
         return image._replace(source=_Part(place, image.source), frame=frame)
+
+
+def _named(evidence: str, place: int) -> str:
+    """The name that the evidence of one of the exports has among that of all."""
+    return f"{evidence} (export {place + 1})"
 
 
 def _by_part(images: Sequence[Image]) -> Iterator[tuple[int, list[Image]]]:
