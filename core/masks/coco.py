@@ -128,7 +128,7 @@ def masks_from_coco(segmentations: Sequence[Any], sizes: Int64, locate: Callable
     united: dict[int, Masks] = {}
     for row, (segmentation, (width, height)) in enumerate(zip(segmentations, sizes.tolist(), strict=True)):
         if type(segmentation) is list and len(segmentation) == 1 and isinstance(segmentation[0], Mapping):
-            segmentation = segmentation[0]  # noqa: PLW2901  # pycocotools reads a list of RLEs, too
+            segmentation = segmentation[0]  # pycocotools reads a list of RLEs, too
         if not segmentation:
             missing.append(row)
         elif min(height, width) < 1 or height * width > MAX_PIXELS:
@@ -168,7 +168,9 @@ def masks_from_coco(segmentations: Sequence[Any], sizes: Int64, locate: Callable
                 polygons[row] = parts
             else:
                 findings.append(Finding("repair", "polygon-too-short", locate(row), f"{text}; dropped", 1, 1, row))
-    compressed |= _rasterised(polygons, sizes, fail, lambda row, text: findings.append(_clipped(locate(row), text, row)))
+    compressed |= _rasterised(
+        polygons, sizes, fail, lambda row, text: findings.append(_clipped(locate(row), text, row))
+    )
     counts, lengths = _decompressed(list(compressed.values()))
     rows = np.array([*compressed, *plain], np.int64)
     if plain:

@@ -217,7 +217,9 @@ def _merged_categories(
             if not has_keypoints:
                 category = category._replace(keypoints=(), skeleton=())
             if category.id in own:
-                raise ExportError(f"two categories have the id {category.id} in export {place + 1}", code="category-id-twice")
+                raise ExportError(
+                    f"two categories have the id {category.id} in export {place + 1}", code="category-id-twice"
+                )
             name, other = names.setdefault(category.id, (category.name, place))
             if name != category.name and ids_are_common:
                 raise UsageError(
