@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -91,6 +93,19 @@ class Columns(NamedTuple):
     evidence: Counter[str]
 
 
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Without the collector of cycles: millions of small objects are made, and none of them forms a cycle."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@_without_collector()
 def read_columns(path: Path, dataset: Path | None, with_videos: bool) -> Columns:
     """The columns of a file.
 
@@ -109,7 +124,7 @@ def read_columns(path: Path, dataset: Path | None, with_videos: bool) -> Columns
     assert isinstance(annotations, list)
     assert isinstance(base.dataset.images, list)
     assert isinstance(categories, list)
-    is_panoptic = any(a.segments_info is not NONE and a.segments_info != NONE for a in annotations)
+    is_panoptic = [a.segments_info for a in annotations].count(NONE) < len(annotations)
     annotations, has_scores = _complete(annotations, is_panoptic, path, findings)
     images, left_out = _unambiguous(base.dataset.images, dataset or path, findings)
     place = _places(annotations, images, left_out | base.broken_images, path, findings)
@@ -118,8 +133,7 @@ def read_columns(path: Path, dataset: Path | None, with_videos: bool) -> Columns
     bounds = np.searchsorted(place[order], np.arange(len(images) + 1))
     ordered = [annotations[i] for i in order.tolist()]
     none = (np.nan,) * 4
-    boxes = np.fromiter(chain.from_iterable([a.bbox or none for a in ordered]), np.float64, 4 * len(ordered))
-    boxes = boxes.reshape(-1, 4)
+    boxes = np.array(list(chain.from_iterable([a.bbox or none for a in ordered])), np.float64).reshape(-1, 4)
     ids = [a.id for a in ordered]
     findings += _same_ids(ids, path)
     findings += _box_corners(boxes, place[order], images, path)
@@ -167,7 +181,8 @@ def is_empty(text: Raw) -> bool:
 
 def _tasks(annotations: list[AnnotationRecord], is_panoptic: bool) -> tuple[TaskType, ...]:
     has_masks = any(not is_empty(a.segmentation) for a in annotations)
-    has_keypoints = any(not is_empty(a.keypoints) for a in annotations)
+    keypoints = [a.keypoints for a in annotations]
+    has_keypoints = keypoints.count(NONE) < len(keypoints) and not all(map(is_empty, keypoints))
     tasks: tuple[TaskType, ...] = () if is_panoptic else (TaskType.OBJECT_DETECTION,)
     if has_masks or is_panoptic:
         tasks = (TaskType.INSTANCE_SEGMENTATION, *tasks)
@@ -268,14 +283,13 @@ def _same_names(images: list[ImageRecord], path: Path) -> dict[int, Finding]:
 
 def _same_ids(ids: Ids, path: Path) -> list[Finding]:
     """A warning for each id that several annotations have: one that is listed twice is written twice."""
-    given = [id for id in ids if id is not None] if None in ids else ids
-    if len(set(given)) == len(given):
+    if len(set(ids)) == len(ids):
         return []
     text = "{} annotations have this id; all are written"
     return [
         Finding.warning("annotation-id-twice", f"{path}, annotation id {id}", text.format(count), count)
-        for id, count in Counter(given).items()
-        if count > 1
+        for id, count in Counter(ids).items()
+        if count > 1 and id is not None
     ]
 
 

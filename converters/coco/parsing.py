@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
@@ -195,8 +195,6 @@ def parse(path: Path, findings: list[Finding]) -> Parsed:
     """
     content = read_bytes_without_bom(path)
     is_list = content[:64].lstrip()[:1] == b"["
-    collecting = gc.isenabled()
-    gc.disable()  # millions of small objects are made and none of them forms a cycle
     try:
         try:
             return _parse(content, is_list, path, findings)
@@ -209,9 +207,6 @@ def parse(path: Path, findings: list[Finding]) -> Parsed:
             return _parse(content, is_list, path, findings)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise json_fault(error, path, content) from None
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def parse_export(path: Path, dataset: Path | None, findings: list[Finding]) -> tuple[Parsed, Parsed]:
@@ -277,7 +272,7 @@ def _count_unread(records: Sequence[Struct] | UnsetType, unread: Counter[str]) -
     if records is UNSET or not records:
         return
     for name in _UNREAD[type(records[0])]:
-        count = len(records) - [getattr(record, name) for record in records].count(UNSET)
+        count = [value is UNSET for value in map(attrgetter(name), records)].count(False)
         if count:
             unread[f"unread:{name}"] += count
 

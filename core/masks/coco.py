@@ -282,8 +282,9 @@ def _rasterised_alike(
     try:  # all coordinates at once; object by object only if something is wrong with one of them
         parts = list(chain.from_iterable(polygons.values()))
         flat = _flat(list(chain.from_iterable(parts)))
-        outline = flat.size * float(np.abs(flat).max())  # not less than the longest possible outline
-        if outline < MAX_PERIMETER and not any(len(part) % 2 for part in parts):  # NaN is not less either
+        with np.errstate(invalid="ignore"):
+            outline = 2 * _outline(flat)  # the way back to the first point is not longer than the way from it
+        if max(outline, np.abs(flat).max()) <= MAX_PERIMETER and not any(len(part) % 2 for part in parts):
             bounds = np.cumsum([len(part) for part in parts])[:-1]
             arrays = iter(np.split(flat, bounds))
             sound = {row: [next(arrays) for _ in parts] for row, parts in polygons.items()}
@@ -319,6 +320,11 @@ def _reach(flat: NDArray[np.float64], width: int, height: int) -> float:
     return float(max(-x.min(), -y.min(), x.max() - width, y.max() - height))
 
 
+def _outline(flat: NDArray[np.float64]) -> float:
+    """The length of the way along these points x1, y1, x2, y2, ... in steps of pycocotools."""
+    return float(np.maximum(np.abs(np.diff(flat[0::2])), np.abs(np.diff(flat[1::2]))).sum())
+
+
 def _flat(values: Any) -> NDArray[np.float64]:
     """Numbers x1, y1, x2, y2, ...
 
@@ -330,7 +336,7 @@ def _flat(values: Any) -> NDArray[np.float64]:
         raise ValueError("a polygon is a flat list x1, y1, x2, y2, ... with a y for every x")
     if array.size and array.dtype.kind not in "iuf":  # numpy would read numbers from text
         raise ValueError("a polygon holds something that is not a number")
-    if isinstance(values, list) and (array <= 1).any() and bool in set(map(type, values)):
+    if isinstance(values, list) and any(type(values[i]) is bool for i in np.flatnonzero((array == 0) | (array == 1))):
         raise ValueError("a polygon holds true or false")
     return array.astype(np.float64)
 
@@ -339,8 +345,7 @@ def _checked_polygon(part: Any, height: int, width: int) -> NDArray[np.float64]:
     points = _flat(part)
     if not np.isfinite(points).all():
         raise ValueError("a polygon holds a coordinate that is not a finite number")
-    steps = np.abs(np.diff(points.reshape(-1, 2), axis=0, append=points[None, :2]))
-    if np.abs(points).max() > MAX_PERIMETER or steps.max(axis=1).sum() > MAX_PERIMETER:
+    if np.abs(points).max() > MAX_PERIMETER or _outline(np.append(points, points[:2])) > MAX_PERIMETER:
         raise ValueError(f"a polygon reaches far beyond the image of {width} x {height} pixels")
     return points
 
