@@ -136,7 +136,15 @@ def read_columns(path: Path, dataset: Path | None, with_videos: bool) -> Columns
     boxes = np.array(list(chain.from_iterable([a.bbox or none for a in ordered])), np.float64).reshape(-1, 4)
     ids = [a.id for a in ordered]
     findings += _same_ids(ids, path)
+    if content.is_results:
+        findings += _results_twice(ordered, place[order], images, path)
+        if ordered and not has_scores:
+            text = "no result has a score, which COCO's results have; the one of --score is taken"
+            findings.append(Finding.warning("results-without-scores", str(path), text, len(ordered)))
     findings += _box_corners(boxes, place[order], images, path)
+    tasks = _tasks(annotations, is_panoptic)
+    if TaskType.KEYPOINT_DETECTION in tasks:
+        findings += _unnamed_keypoints(ordered, categories, dataset or path)
     evidence = content.unread if base is content else content.unread + base.unread
     evidence[CROWD] += [a.iscrowd for a in ordered].count(1)
     return Columns(
@@ -145,7 +153,7 @@ def read_columns(path: Path, dataset: Path | None, with_videos: bool) -> Columns
         base.listed_images,
         _video_names(base.dataset, path) if with_videos else {},
         _categories(categories, dataset or path, findings),
-        _tasks(annotations, is_panoptic),
+        tasks,
         content.is_results,
         bounds,
         np.fromiter([a.category_id for a in ordered], np.int64, len(ordered)),
@@ -293,6 +301,36 @@ def _same_ids(ids: Ids, path: Path) -> list[Finding]:
     ]
 
 
+def _results_twice(
+    results: list[AnnotationRecord], owners: NDArray[np.int64], images: list[ImageRecord], path: Path
+) -> list[Finding]:
+    """A warning if results are listed twice: they have no ids that show it."""
+    shapes = [
+        (owner, a.category_id, a.score, a.bbox or bytes(a.segmentation) + bytes(a.keypoints))
+        for owner, a in zip(owners.tolist(), results, strict=True)
+        if a.id is None
+    ]
+    more = len(shapes) - len(set(shapes))
+    if not more:
+        return []
+    (owner, *_), _ = Counter(shapes).most_common(1)[0]
+    text = f"{more:,} results are equal to another one of their image; all are written"
+    return [Finding.warning("result-twice", f"{path}, image {images[owner].file_name}", text, more)]
+
+
+def _unnamed_keypoints(
+    annotations: list[AnnotationRecord], categories: list[CategoryRecord], path: Path
+) -> list[Finding]:
+    """A warning for each category whose objects have keypoints, and that does not name them."""
+    used = {a.category_id for a in annotations if not is_empty(a.keypoints)}
+    text = "objects of {!r} have keypoints, and the category does not name them: their number is not checked"
+    return [
+        Finding.warning("keypoints-unnamed", f"{path}, category id {record.id}", text.format(record.name))
+        for record in categories
+        if record.id in used and not record.keypoints
+    ]
+
+
 def _box_corners(
     boxes: NDArray[np.float64], owners: NDArray[np.int64], images: list[ImageRecord], path: Path
 ) -> list[Finding]:
@@ -319,13 +357,19 @@ def _categories(records: list[CategoryRecord], path: Path, findings: list[Findin
     names: dict[str, list[int]] = {}
     for record in records:
         keypoints, skeleton = tuple(record.keypoints or ()), tuple(record.skeleton or ())
+        where = f"{path}, category id {record.id}"
+        if not all(map(str.strip, keypoints)):
+            raise ExportError("a keypoint has no name", where=where, code="broken-category")
+        if keypoints and record.skeleton is None:
+            text = f"{record.name!r} has keypoints and no skeleton"
+            findings.append(Finding.note("skeleton-missing", where, text))
         wrong = [edge for edge in skeleton if not all(1 <= end <= len(keypoints) for end in edge)]
         if wrong:
             text = (
                 f"the skeleton of {record.name!r} has the edge {list(wrong[0])}, its keypoints are 1 to "
                 f"{len(keypoints)}; the skeleton is left out"
             )
-            findings.append(Finding.repair("skeleton-out-of-range", f"{path}, category id {record.id}", text))
+            findings.append(Finding.repair("skeleton-out-of-range", where, text))
             skeleton = ()
         categories.append(Category(record.id, record.name, keypoints, skeleton))
         names.setdefault(record.name, []).append(record.id)

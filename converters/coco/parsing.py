@@ -372,7 +372,7 @@ class _List(Generic[Record]):
 def _category(fields: dict[str, Raw]) -> CategoryRecord:
     return CategoryRecord(
         _integer(fields, "id"),
-        _name(fields, "name"),
+        _name(fields, "name", int | float),
         _decoded(_LABELS, fields, "keypoints"),
         _decoded(_EDGES, fields, "skeleton"),
     )
@@ -380,7 +380,7 @@ def _category(fields: dict[str, Raw]) -> CategoryRecord:
 
 def _image(fields: dict[str, Raw]) -> ImageRecord:
     if "file_name" in fields or "coco_url" not in fields:
-        name = _name(fields, "file_name")
+        name = _name(fields, "file_name", int)
     else:  # LVIS: the last two parts, the folder of the split and the name, as detectron2 reads it
         parts = _text(fields, "coco_url").split("/")[-2:]
         if len(parts) < 2 or not all(parts):
@@ -452,10 +452,10 @@ def _id(fields: dict[str, Raw], key: str) -> int | str:
     return canonical(value)
 
 
-def _name(fields: dict[str, Raw], key: str) -> str:
-    """A text; or a number, which stands for itself."""
+def _name(fields: dict[str, Raw], key: str, numbers: Any) -> str:
+    """A text; or a number of these types, as it is written."""
     value = _value(fields, key)
-    if isinstance(value, bool) or not isinstance(value, Id):
+    if isinstance(value, bool) or not isinstance(value, str | numbers):
         raise ValueError(f"{key}: a text was expected, found {_shown(fields[key])}")
     return value if isinstance(value, str) else bytes(fields[key]).decode()
 

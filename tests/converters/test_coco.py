@@ -694,3 +694,28 @@ def test_huge_ids_and_text_ids_of_annotations_are_named_as_they_are(tmp_path: Pa
     for id in (10**30, "x/1", 2.5):
         source = written(tmp_path, dataset(annotation={"id": id, "bbox": [1, 2, -3, 4]}))
         assert fails(source, format="coco")["box-negative-size"][0][0] == f"{source}, annotation id {id}"
+
+
+def test_keypoints_that_their_category_does_not_name_are_a_warning(tmp_path: Path, convert: Convert) -> None:
+    content = poses([1, 2, 2, 3, 4, 2])
+    del content["categories"][0]["skeleton"]
+    convert(written(tmp_path, content), format="coco")
+    assert codes(convert.report.notes) == {"skeleton-missing": 1}  # type: ignore[attr-defined]
+    content["categories"][0]["keypoints"] = None
+    convert(written(tmp_path, content), format="coco")
+    assert codes(convert.report.warnings) == {"keypoints-unnamed": 1}  # type: ignore[attr-defined]
+
+
+def test_results_without_scores_and_results_listed_twice_are_warnings(tmp_path: Path, convert: Convert) -> None:
+    options: dict[str, Any] = {"format": "coco", "dataset": written(tmp_path, dataset(annotations=[]), "base.json")}
+    one = {"image_id": 1, "category_id": 1, "bbox": [2, 2, 4, 4]}
+    found = convert(written(tmp_path, [one]), **options)
+    assert [p["score"] for p in found["a.jpg"]] == [1.0]
+    assert codes(convert.report.warnings) == {"results-without-scores": 1}  # type: ignore[attr-defined]
+    results = [one | {"score": score} for score in (0.5, 0.5, 0.25)]
+    assert len(convert(written(tmp_path, results), **options)["a.jpg"]) == 3
+    assert codes(convert.report.warnings) == {"result-twice": 1}  # type: ignore[attr-defined]
+    mask = {"size": [12, 16], "counts": "f44800000J"}
+    results = [{"image_id": 1, "category_id": 1, "segmentation": mask, "score": 0.5}] * 2
+    convert(written(tmp_path, results), **options)
+    assert codes(convert.report.warnings) == {"result-twice": 1}  # type: ignore[attr-defined]
