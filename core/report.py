@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -188,7 +188,8 @@ class Report:
         images: prediction files of this task.
         empty_images: those of them without objects.
         resumed_images: those of them that an earlier, interrupted run has written.
-        objects: objects in them, by class name, in the order of the schema.
+        objects: objects in them, by class name, in the order of the schema; classes of one name are counted apart, as
+            `car (id 0)` and `car (id 2)`.
         found_objects: objects that the export lists. found + interpolated = written + merged + lost.
         interpolated_objects: objects that reading adds between the keyframes of tracks.
         merged_objects: objects that became part of another one, as the masks of a class in semantic segmentation.
@@ -292,7 +293,7 @@ def make_report(
         images=tally.images,
         empty_images=tally.empty_images,
         resumed_images=resumed_images,
-        objects={category.name: tally.objects.get(category.id, 0) for category in categories},
+        objects=_by_name(categories, tally.objects),
         found_objects=tally.found,
         interpolated_objects=tally.interpolated,
         merged_objects=tally.merged,
@@ -311,3 +312,15 @@ def make_report(
         notes=tally.summaries("note"),
         seconds=round(seconds, 3),
     )
+
+
+def _by_name(categories: Iterable[Category], objects: Mapping[int, int]) -> dict[str, int]:
+    """Counts of objects by the name of the category, with the schema's id where several have the name."""
+    listed = list(categories)
+    times = Counter(category.name for category in listed)
+    return {
+        category.name if times[category.name] == 1 else f"{category.name} (id {category.id})": objects.get(
+            category.id, 0
+        )
+        for category in listed
+    }
