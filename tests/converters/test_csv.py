@@ -58,6 +58,7 @@ def test_columns_may_be_named(tmp_path: Path, convert: Convert) -> None:
 
 
 def test_absolute_paths_below_the_images_folder_become_relative(tmp_path: Path, convert: Convert) -> None:
+    (tmp_path / "images").mkdir()
     source = written(tmp_path, f"file,class\n{tmp_path}/images/sub/a.jpg,cat\n")
     assert set(convert(source, format="csv", images=tmp_path / "images")) == {"sub/a.jpg"}
 
@@ -65,7 +66,7 @@ def test_absolute_paths_below_the_images_folder_become_relative(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("text", "code", "line", "words"),
     [
-        ("file,cat,dog\na.jpg,0.5,x\n", "broken-row", 2, "'x'"),
+        ("file,cat,dog\na.jpg,0.5,x\nb.jpg,0.5,0.5\n", "broken-row", 2, "'x'"),
         ("file,class\na.jpg,cat\n\nb.jpg\n", "broken-row", 4, "1 columns, the header has 2"),
         ("file,class\n,cat\n", "broken-row", 2, "no file name"),
         ("file,class\na.jpg,cat\nb.jpg,\n", "class-missing", 3, "no class"),
