@@ -146,7 +146,7 @@ class _CsvExport(Export):
         self._images = adapter.images
         self._labels = adapter.labels
         columns = _columns_of(adapter)
-        named = None if adapter.labels is None else read_names(adapter.labels)
+        named = None if adapter.labels is None else read_names(adapter.labels, unique=True)
         if columns.label is None:
             _check_probabilities(self._path, columns, adapter.probability_columns is not None)
             if named is not None:
@@ -172,6 +172,7 @@ class _CsvExport(Export):
         roles = {FILE_COLUMNS: columns.file, CLASS_COLUMNS: columns.label, SCORE_COLUMNS: columns.score}
         missing = [name for usual, column in roles.items() if column is None for name in usual]
         yield from unread_keys(unread, missing if columns.label is not None else (), (), str(self._path))
+        odd: list[int] = []  # lines of names without the extension of an image
         for row, line in _rows(self._path, columns.separator):
             if len(row) != len(columns.header):
                 text = f"{len(row)} columns, the header has {len(columns.header)}"
@@ -181,10 +182,17 @@ class _CsvExport(Export):
             if self._images is not None and os.path.isabs(name):
                 relative = os.path.relpath(name, self._images.absolute())
                 name = name if relative.startswith("..") else relative.replace(os.sep, "/")
-            if name.lower() not in _NOTHING:
+            if name == columns.header[columns.file] and tuple(map(str.strip, row)) == columns.header:
+                yield Finding.error("broken-row", f"{self._path}:{line}", "the header again", lost=1, lost_images=1)
+            elif name.lower() not in _NOTHING:
+                if os.path.splitext(name)[1].lower() not in IMAGE_EXTENSIONS:
+                    odd.append(line)
                 yield Image(name, _Source(tuple(row), line))
             else:
                 yield Finding.error("broken-row", f"{self._path}:{line}", "no file name", lost=1, lost_images=1)
+        if odd:
+            text = "a name without the extension of an image"
+            yield Finding.warning("file-name-odd", f"{self._path}:{odd[0]}", text, len(odd))
 
     def labels(self, image: Image) -> Annotations:
         columns = self._columns
@@ -393,6 +401,8 @@ def _columns_of(adapter: Csv) -> _Columns:
         text = f"neither a column of classes nor columns of probabilities ({', '.join(header)[:200]})"
         raise ExportError(f"{text}: name the one with --class-column", where=f"{path}:1", code="no-column")
     columns = _Columns(file_column, label, score, () if label is not None else others, header, separator)
+    if any(lower[i] in _NOTHING for i in columns.used):
+        raise ExportError("a column without a name", where=f"{path}:1", code="no-column")
     if any(header.count(header[i]) > 1 for i in columns.used):
         raise ExportError("two columns have the same name", where=f"{path}:1", code="no-column")
     return columns

@@ -207,6 +207,7 @@ class _MotExport(Export):
 
     def images(self) -> Iterator[Image | Finding]:
         unread: set[str] = set()
+        counts: dict[int, str] = {}  # the first file with so many columns
         for sequence in self._sequences:
             if sequence.file is None:
                 text = f"the sequence has no {'gt/gt.txt' if self._is_truth else 'det/det.txt'}: its images get no file"
@@ -221,11 +222,16 @@ class _MotExport(Export):
                     unread.add(finding.message)
                     yield finding
             yield from self._doubts(sequence.file, rows)
+            if len(rows.frames):
+                counts.setdefault(rows.numbers.shape[1], sequence.file)
             if info.length is not None and (beyond := rows.frames > info.length).any():
                 text = f"frame {rows.frames[int(beyond.argmax())]}, but seqinfo.ini gives the sequence {info.length}"
                 yield _error("frame-beyond-sequence", sequence.file, rows, beyond, text)
                 rows = rows.take(~beyond)
             yield from self._images(sequence, sequence.file, layout, rows, info)
+        for count, file in list(counts.items())[1:]:
+            text = f"{count} columns, but {next(iter(counts))} in {next(iter(counts.values()))}"
+            yield Finding.warning("columns-differ", file, text)
 
     def _layout(self, sequence: _Sequence, file: str, rows: _Rows) -> _Layout:
         """What the columns of a file hold.
@@ -262,25 +268,28 @@ class _MotExport(Export):
             yield Finding.warning(
                 "confidence-unread", f"{file}:{rows.lines[first]}", text + "then say --file det", int(odd.sum())
             )
-        order = np.lexsort((numbers[:, 1], rows.frames))
-        frames, tracks = rows.frames[order], numbers[order, 1]
-        again = np.flatnonzero((frames[1:] == frames[:-1]) & (tracks[1:] == tracks[:-1]) & (tracks[1:] != -1)) + 1
+        order = np.lexsort((*numbers[:, 5:0:-1].T, rows.frames))
+        frames, tracks, boxes = rows.frames[order], numbers[order, 1], numbers[order, 2:6]
+        same = np.asarray((boxes[1:] == boxes[:-1]).all(axis=1)) | (tracks[1:] != -1)
+        again = np.flatnonzero((frames[1:] == frames[:-1]) & (tracks[1:] == tracks[:-1]) & same) + 1
         if len(again):
             first = int(order[again].min())
             text = f"track {numbers[first, 1]:g} has another box in frame {rows.frames[first]}; both are written"
-            yield Finding.warning("track-twice", f"{file}:{rows.lines[first]}", text, len(again))
+            yield Finding.warning("box-twice", f"{file}:{rows.lines[first]}", text, len(again))
 
     def _images(
         self, sequence: _Sequence, file: str, layout: _Layout, rows: _Rows, info: _Info
     ) -> Iterator[Image | Finding]:
         """Every image of a sequence; where frames are wanted, those with boxes."""
         names: dict[int, str] = {}
+        checked = ""
         folder = f"{sequence.folder}/{info.images}"
         if sequence.folder and os.path.isdir(folder) and not self._frames_wanted:
             found = list(find_files(Path(folder), IMAGE_EXTENSIONS))
             try:
                 names = _by_number(found, folder)
-                _check_size(folder, found, info.size)
+                checked = found[0] if found else ""
+                _check_size(f"{folder}/{checked}", info.size)
             except ExportError as error:
                 yield Finding.error(
                     error.code, error.where, error.message, lost=len(rows.frames), lost_images=len(found)
@@ -289,6 +298,8 @@ class _MotExport(Export):
         if not self._frames_wanted and 0 not in names and (before := rows.frames == 0).any():
             yield _error("frame-beyond-sequence", file, rows, before, "frame 0, but frames are numbered from 1")
             rows = rows.take(~before)
+        if not self._frames_wanted and not names:
+            yield from _assumed(sequence, info)
         labelled = np.unique(rows.frames).tolist()
         numbers = labelled if self._frames_wanted else sorted({*names, *range(1, (info.length or 0) + 1), *labelled})
         lows = np.searchsorted(rows.frames, numbers).tolist()
@@ -300,7 +311,7 @@ class _MotExport(Export):
                 text = f"frame {number} has no image in {folder}"
                 yield Finding.error("image-missing", sequence.path, text, lost=high - low, lost_images=1)
                 continue
-            image = f"{folder}/{name}" if name and info.size is None else None
+            image = f"{folder}/{name}" if name and (info.size is None or name == checked) else None
             source = _Source(file, layout, rows.numbers[low:high], rows.lines[low:high], info.size, image)
             path = f"{sequence.path}/{info.images}/{name or f'{number:06d}{info.extension}'}"
             yield Image(path, source, VideoFrame(sequence.name, number), files=(*files, image) if image else files)
@@ -339,6 +350,18 @@ class _MotExport(Export):
                 labels.findings.append(Finding(kind, code, labels.locate(first), message(first), count, count))
                 keep &= ~which
         return labels if keep.all() else labels.take(np.flatnonzero(keep).tolist())
+
+
+def _assumed(sequence: _Sequence, info: _Info) -> Iterator[Finding]:
+    """Notes of what is not known about the images of a sequence without a folder of images."""
+    if info.length is None:
+        text = "the length is not known (seqLength): only frames with boxes get a file"
+        yield Finding.note("length-unknown", sequence.path, text)
+    missing = [name for name in ("imDir", "imExt") if name.lower() not in info.keys]
+    if missing:
+        name = f"{sequence.path}/{info.images}/000001{info.extension}"
+        text = f"there are no images, and seqinfo.ini gives no {' and no '.join(missing)}: names are like {name}"
+        yield Finding.note("names-assumed", sequence.path, text)
 
 
 def _error(code: str, file: str, rows: _Rows, which: NDArray[np.bool_], text: str) -> Finding:
@@ -428,7 +451,7 @@ def _with_classes(
         path = str(labels or f"{sequence.folder}/gt/labels.txt")
         is_there = labels is not None or (sequence.folder is not None and os.path.isfile(path))
         if is_there and path not in given:
-            given[path] = read_names(Path(path))
+            given[path] = read_names(Path(path), unique=True)
         own.append(path if is_there else "")
     read = [path for path, sequence in zip(own, sequences, strict=True) if sequence.file is not None]
     if any(read) and not all(read):
@@ -469,21 +492,19 @@ def _by_number(images: list[str], folder: str) -> dict[int, str]:
     return unique[0]
 
 
-def _check_size(folder: str, images: list[str], size: tuple[int, int] | None) -> None:
-    """That the first image of a sequence has the size that seqinfo.ini gives, if it can be read.
+def _check_size(image: str, size: tuple[int, int] | None) -> None:
+    """That an image has the size that seqinfo.ini gives, if both are known.
 
     Raises:
         ExportError: it has another.
     """
-    if size is None or not images:
-        return
     try:
-        width, height = image_size(f"{folder}/{images[0]}")
+        found = image_size(image) if size else None
     except ExportError:
         return
-    if (width, height) != size:
-        text = f"the image has {width} x {height} pixels, but seqinfo.ini says {size[0]} x {size[1]}"
-        raise ExportError(text, where=f"{folder}/{images[0]}", code="image-size")
+    if size and found and found != size:
+        text = f"the image has {found[0]} x {found[1]} pixels, but seqinfo.ini says {size[0]} x {size[1]}"
+        raise ExportError(text, where=image, code="image-size")
 
 
 def _read(path: str) -> tuple[_Rows, list[Finding]]:
