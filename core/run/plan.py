@@ -246,7 +246,9 @@ def _job(entry: Any, base: Path) -> Job:
         for option in adapter_options(cls):
             value = format_options.get(option.name)
             if isinstance(value, str) and "Path" in str(option.type):
-                format_options[option.name] = _below(base, value)
+                path = _below(base, value)
+                is_name = value in cls.names.get(option.name, ()) and not os.path.exists(path)
+                format_options[option.name] = value if is_name else path
     sources = [entry.source] if isinstance(entry.source, str) else entry.source
     if not sources:
         raise UsageError("source names no export")
