@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +62,10 @@ def _check_runs(given: Any, where: str) -> None:
     """Run lengths that are a list are as many pixels as their size says."""
     if isinstance(given, dict) and isinstance(given.get("counts"), list):
         size, counts = given.get("size"), given["counts"]
-        numbers = isinstance(size, list) and len(size) == 2 and all(map(_is_number, [*size, *counts]))
-        if not numbers or not isclose(sum(counts), size[0] * size[1]):
-            raise _wrong(where, "segmentation", f"{sum(counts) if numbers else counts} pixels", f"{size} pixels")
+        if not isinstance(size, list) or len(size) != 2 or not all(map(_is_number, [*size, *counts])):
+            raise _wrong(where, "segmentation", given, "run lengths and their size")
+        if sum(counts) != size[0] * size[1]:
+            raise _wrong(where, "segmentation", f"{sum(counts)} pixels", f"{size[0]} x {size[1]} pixels")
 
 
 def _entries(data: Any, key: str, path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
