@@ -402,7 +402,8 @@ def _columns_of(adapter: Csv) -> _Columns:
         raise ExportError(f"{text}: name the one with --class-column", where=f"{path}:1", code="no-column")
     columns = _Columns(file_column, label, score, () if label is not None else others, header, separator)
     if any(lower[i] in _NOTHING for i in columns.used):
-        raise ExportError("a column without a name", where=f"{path}:1", code="no-column")
+        text = "a column without a name; --class-column or --probability-columns say which columns are read"
+        raise ExportError(text, where=f"{path}:1", code="no-column")
     if any(header.count(header[i]) > 1 for i in columns.used):
         raise ExportError("two columns have the same name", where=f"{path}:1", code="no-column")
     return columns
