@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,10 +105,16 @@ def packed_colour(colour: tuple[int, int, int]) -> int:
 
 
 def read_label_map(path: str | Path) -> LabelMap:
-    """The values of a lossless image; alpha is left out.
+    """The values of a lossless image; alpha is left out, as in `read_with_alpha`, which tells the errors raised."""
+    return read_with_alpha(path)[0]
+
+
+def read_with_alpha(path: str | Path) -> tuple[LabelMap, int]:
+    """The values of a lossless image as they are stored, and how many pixels are transparent, at least in part.
 
     Raises:
-        ExportError: it cannot be decoded, is JPEG, which blurs values, or has more than MAX_IMAGE_PIXELS.
+        ExportError: it cannot be decoded, is JPEG, which blurs values, has several pages, values that the decoder
+            scales, or more than MAX_IMAGE_PIXELS.
     """
     from PIL import Image
 
@@ -124,18 +131,22 @@ def read_label_map(path: str | Path) -> LabelMap:
                 raise ExportError(
                     "a TIFF with JPEG in it, which does not keep values", where=str(path), code="image-broken"
                 )
+            _check_depth(image, path)
             if image.mode == "LA":
-                return LabelMap(np.asarray(image.getchannel(0)), False)
+                transparent = int(np.count_nonzero(np.asarray(image.getchannel(1)) != 255))
+                return LabelMap(np.asarray(image.getchannel(0)), False), transparent
             if image.mode in ("L", "P", "I;16"):
-                return LabelMap(_stored(image, "<u2" if image.mode == "I;16" else "u1"), False)
+                return LabelMap(_stored(image, "<u2" if image.mode == "I;16" else "u1"), False), 0
             if image.mode == "1":
-                return LabelMap(np.minimum(np.asarray(image).view(np.uint8), 1), False)
+                return LabelMap(np.minimum(np.asarray(image).view(np.uint8), 1), False), 0
             if image.mode.startswith("I"):
-                return LabelMap(np.asarray(image), False)
+                return LabelMap(np.asarray(image), False), 0
             if image.mode not in ("RGB", "RGBA", "RGBX"):
                 text = f"its pixels are of the kind {image.mode!r}; a mask has integers or RGB colours"
                 raise ExportError(text, where=str(path), code="mask-mode")
-            return LabelMap(_stored(image, "<u4") & np.uint32(0xFFFFFF), True)
+            stored = _stored(image, "<u4")
+            transparent = int(np.count_nonzero(stored < 0xFF000000)) if image.mode == "RGBA" else 0
+            return LabelMap(stored & np.uint32(0xFFFFFF), True), transparent
     except ExportError:
         raise
     except FileNotFoundError:
@@ -144,6 +155,27 @@ def read_label_map(path: str | Path) -> LabelMap:
         raise ExportError(str(error), where=str(path), code="mask-too-large") from None
     except Exception as error:  # Pillow's decoders raise whatever they meet
         raise _unreadable(path, error) from None
+
+
+def _check_depth(image: Any, path: str | Path) -> None:
+    """That the values are as stored when Pillow has decoded them, and that there is one page.
+
+    Pillow keeps the upper half of 16 bits of colours, and scales grey of 2 and 4 bits to 8:
+    https://pillow.readthedocs.io/en/stable/handbook/concepts.html#modes
+
+    Raises:
+        ExportError: they are not.
+    """
+    text = ""
+    raw = str(image.tile[0][3]) if image.tile else ""
+    if image.mode in ("RGB", "RGBA", "RGBX", "LA") and ";16" in raw:
+        text = "colours of 16 bits a channel, which are not kept; save indices as grey of 16 bits"
+    elif image.mode == "L" and re.search(r"L;[24]", raw):
+        text = "grey of 2 or 4 bits, which programs read as it is or scaled; save it with 8 bits"
+    elif image.format in ("TIFF", "GIF", "PNG") and getattr(image, "n_frames", 1) > 1:
+        text = f"{image.n_frames} pages; a mask has one"
+    if text:
+        raise ExportError(text, where=str(path), code="mask-mode")
 
 
 def _stored(image: Any, dtype: str) -> NDArray[Any]:

@@ -52,17 +52,25 @@ def read_text(path: Path, limit: int = MAX_TEXT) -> str:
         raise ExportError(f"not UTF-8: {error.reason}", where=f"{path}:{line}", code="not-utf-8") from None
 
 
-def read_names(path: Path) -> list[str]:
+def read_names(path: Path, unique: bool = False) -> list[str]:
     """The lines of a file of names, one a line; empty lines at the end do not count.
 
+    Args:
+        path: of the file.
+        unique: refuse a name that occurs twice, which shifts the numbers of all that follow.
+
     Raises:
-        ExportError: it cannot be read, or has an empty line among the others.
+        ExportError: it cannot be read, or has an empty line among the others, or a name twice.
     """
     names = [line.strip() for line in read_text(path).splitlines()]
     while names and not names[-1]:
         names.pop()
     if "" in names:
         raise ExportError("an empty line among the names", where=f"{path}:{names.index('') + 1}")
+    if unique and len(set(names)) < len(names):
+        line = next(i for i, name in enumerate(names) if name in names[:i]) + 1
+        text = f"the name {names[line - 1]!r} is also in line {names.index(names[line - 1]) + 1}"
+        raise ExportError(text, where=f"{path}:{line}", code="category-name-twice")
     return names
 
 
