@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from labelferry.masks.coco import row_major
-from labelferry.run_lengths import Bools, Int64, Masks
+from labelferry.run_lengths import Bools, Masks
 
 
 def mirrored(masks: Masks, x: Bools, y: Bools) -> Masks:
@@ -73,5 +73,5 @@ def _mirrored(masks: Masks) -> Masks:
         (objects[is_cut], (2 * last + width - ends)[is_cut], (last + width)[is_cut]),
         (objects[has_rows], (first + width)[has_rows], last[has_rows]),
     ]
-    columns: list[Int64] = [np.concatenate(column) for column in zip(*runs, strict=True)]
-    return Masks.of_runs(*columns, masks.sizes)
+    objects, starts, ends = (np.concatenate(column) for column in zip(*runs, strict=True))
+    return Masks.of_runs(objects, starts, ends, masks.sizes)
