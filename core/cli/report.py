@@ -118,6 +118,13 @@ def _print_result(report: Report, to: TextIO) -> None:
     more = f", and {len(objects) - CLASSES} more" if len(objects) > CLASSES else ""
     print(f"  {sum(report.objects.values()):,} objects of {len(objects)} classes: {shown}{more}", file=to)
     print(f"  {_names(report)}", file=to)
+    if report.unchecked_orientations:
+        which = (
+            "" if report.unchecked_orientations >= report.images else f" of {report.unchecked_orientations:,} images"
+        )
+        print(
+            f"  EXIF orientation not checked{which}: the images are out of reach (--input names their folder)", file=to
+        )
     if report.example is not None:
         print(f"  for example {printable(report.example[0])} -> {printable(str(place / report.example[1]))}", file=to)
 

@@ -102,6 +102,14 @@ class Options:
             metavar="images|frames",
         ),
     ] = None
+    orientation: Annotated[
+        Literal["auto", "stored", "upright"],
+        Help(
+            "Which picture the labels were drawn on, of images with an EXIF orientation and videos with a rotation: "
+            "the pixels as stored, or turned upright; auto decides by the sizes that the export gives.",
+            metavar="auto|stored|upright",
+        ),
+    ] = "auto"
     score: Annotated[float, Help("Score of labels that have none.", metavar="N", limits=(0, 1))] = 1.0
     on_error: Annotated[
         Literal["fail", "skip"],
