@@ -105,9 +105,9 @@ class Options:
     orientation: Annotated[
         Literal["auto", "stored", "upright"],
         Help(
-            "Which picture the labels were drawn on, of images with an EXIF orientation and videos with a rotation: "
-            "the pixels as stored, or turned upright; auto decides by the sizes that the export gives.",
-            metavar="auto|stored|upright",
+            "Which picture the labels were drawn on, if an image has an EXIF orientation, or a video a rotation: its "
+            "pixels as stored, or turned upright. auto decides by the sizes that the export gives, or by the format.",
+            metavar="PICTURE",
         ),
     ] = "auto"
     score: Annotated[float, Help("Score of labels that have none.", metavar="N", limits=(0, 1))] = 1.0
