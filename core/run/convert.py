@@ -35,7 +35,7 @@ from labelferry.report import ConversionError, Report, Tally, make_report
 from labelferry.run.checks import NameCheck, account_findings, run_findings
 from labelferry.run.job import Chunk, Job
 from labelferry.run.options import OPTION_NAMES, Options, shows_options
-from labelferry.run.orientation import Survey
+from labelferry.run.survey import Survey
 from labelferry.run.workers import results
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from labelferry.columns import UNKNOWN, Batch
 from labelferry.errors import AmbiguousError, ExportError, LabelferryError
 from labelferry.findings import Finding
 from labelferry.lightly.conform import Target, Unaccounted
+from labelferry.lightly.orientation import for_stored_pixels
 from labelferry.lightly.write import Prepared, in_order, prepare, write
 from labelferry.model import UNLABELLED, Image
 from labelferry.plugin.export import Export
 from labelferry.report import Tally
-from labelferry.run.orientation import for_stored_pixels
 from labelferry.task_type import TaskType
 
 
