@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 
 from labelferry.errors import ExportError
-from labelferry.findings import Finding
+from labelferry.findings import Finding, counted
 from labelferry.plugin.export import Export
 from labelferry.reading.input import InputDatasource
 from labelferry.report import Tally
@@ -163,12 +163,12 @@ def _label_files(evidence: Mapping[str, int], folders: tuple[str, ...], source: 
     if counts and not any(present for present, _ in counts.values()):
         missing = sum(absent for _, absent in counts.values())
         looked = f" in {', '.join(folders)}" if folders else ""
-        text = f"none of the {missing:,} images has a label file{looked}; --allow-empty accepts this"
+        text = f"no label file for any of {counted(missing, 'image')}{looked}; --allow-empty accepts this"
         yield Finding.error("no-labels", source, text)
         return
     for split, (present, absent) in sorted(counts.items()):
         if not present:
-            text = f"none of the {absent:,} images of the split {split!r} has a label file, those of other splits have"
+            text = f"no label file for {counted(absent, 'image')} of the split {split!r}; other splits have label files"
             yield Finding.warning("split-without-labels", source, text)
 
 

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from labelferry.errors import ExportError, LabelferryError, UsageError, did_you_mean
+from labelferry.errors import ExportError, LabelferryError, UsageError, did_you_mean, refuse_url
 from labelferry.findings import Finding
 from labelferry.lightly import storage
 from labelferry.lightly.categories import plan_categories
@@ -35,6 +35,7 @@ from labelferry.report import ConversionError, Report, Tally, make_report
 from labelferry.run.checks import NameCheck, account_findings, run_findings
 from labelferry.run.job import Chunk, Job
 from labelferry.run.options import OPTION_NAMES, Options, shows_options
+from labelferry.run.progress import ConvertProgress
 from labelferry.run.survey import Survey
 from labelferry.run.workers import results
 
@@ -60,7 +61,7 @@ def convert(
     datasource: str | Path,
     *,
     executor: Executor | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Any,
 ) -> Report:
     """Convert one export into one task of a Lightly datasource.
@@ -70,8 +71,8 @@ def convert(
         datasource: folder that holds `.lightly`, or will hold it.
         {options}
         executor: any `concurrent.futures.Executor` to use in place of `workers`.
-        progress: called with (done, total, unit): how many are done, how many there are (None if not known), and of
-            what: `videos` while their frames are counted, then `images` or `frames`.
+        progress: True shows a bar; or a function, called with (done, total, unit): how many are done, how many there
+            are (None if not known), and of what: `videos` while their frames are counted, then `images` or `frames`.
         options: the format's own options.
 
     Raises:
@@ -79,7 +80,11 @@ def convert(
         ExportError: the export as a whole cannot be read.
         UsageError: the arguments are wrong.
     """
+    if progress is True:
+        with ConvertProgress() as display:
+            return convert(source, datasource, executor=executor, progress=display, **options)
     started = time.monotonic()
+    progress = progress or None
     given, options = Options.take(options)
     source_name, name, adapter = _resolve(source, given, options)
     folder = storage.local_folder(datasource)
@@ -197,6 +202,7 @@ def _footage(given: Options, pattern: re.Pattern[str] | None, first_frame: int, 
     from labelferry.video.footage import Footage
 
     assert given.videos is not None
+    refuse_url("--videos", given.videos)
     first = given.first_frame
     if first is None:
         first = first_frame if pattern is None else 0

@@ -55,11 +55,11 @@ class Options:
     ] = None
     classes: Annotated[
         Iterable[str] | Mapping[str, str] | None,
-        Help("Names of the classes to keep; new name by old name keeps and renames."),
+        Help("Names of the classes to keep; new name by old name keeps and renames.", metavar="NAMES"),
     ] = None
     rename: Annotated[
         Mapping[str, str] | None,
-        Help("New name by old name of classes; equal new names merge. All other classes stay."),
+        Help("New name by old name of classes; equal new names merge. All other classes stay.", metavar="OLD=NEW"),
     ] = None
     keep_category_ids: Annotated[bool, Help("Keep the source's ids; by default they become 0..N-1.")] = False
     image_prefix: Annotated[

@@ -102,7 +102,7 @@ def test_errors_are_printed_to_stderr_with_advice(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err.splitlines() == [
         "  1,000 cannot be read: unknown-category",
         "      a.json: category 9",
-        "labelferry: 1,000 error(s), nothing was published. Fix the export, or leave these out with --on-error skip.",
+        "labelferry: 1,000 errors, nothing was published. Fix the export, or leave these out with --on-error skip.",
     ]
     strict = replace(REPORT, published=False, errors=REPORT.repairs + REPORT.warnings, repairs=[], warnings=[])
     assert printed(strict) == "  3 left out as asked: class-left-out\n"
@@ -110,7 +110,7 @@ def test_errors_are_printed_to_stderr_with_advice(capsys: pytest.CaptureFixture[
     assert lines[0] == "  12 must be repaired: box-clipped"
     assert lines[-3] == "  1 should be checked: labels-twice"
     assert lines[-1] == (
-        "labelferry: 13 error(s), nothing was published. --strict counts repairs and warnings as errors."
+        "labelferry: 13 errors, nothing was published. --strict counts repairs and warnings as errors."
     )
 
 

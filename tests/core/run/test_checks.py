@@ -239,15 +239,14 @@ def test_labels_for_no_image_are_an_error_and_for_one_split_a_warning(tmp_path: 
     with pytest.raises(labelferry.ConversionError) as raised:
         converted(none, tmp_path / "out", on_error="skip")
     assert messages(raised.value.report, "errors") == {
-        "no-labels": ["Evident: none of the 2 images has a label file in labels/train, labels/val; --allow-empty "
-                      "accepts this"]
-    }  # fmt: skip
+        "no-labels": [
+            "Evident: no label file for any of 2 images in labels/train, labels/val; --allow-empty accepts this"
+        ]
+    }
     assert converted(none, tmp_path / "out", allow_empty=True).images == 2
     some = Evident({"a.jpg": ["label-file:train"], "b.jpg": ["no-label-file:train"], "c.jpg": ["no-label-file:val"]})
     assert messages(converted(some, tmp_path / "out"), "warnings") == {
-        "split-without-labels": [
-            "Evident: none of the 1 images of the split 'val' has a label file, those of other splits have"
-        ]
+        "split-without-labels": ["Evident: no label file for 1 image of the split 'val'; other splits have label files"]
     }
 
 
@@ -283,5 +282,5 @@ def test_the_summary_shows_names_and_an_example(tmp_path: Path, capsys: pytest.C
     root = media(tmp_path / "data", "a.jpg", "b.jpg")
     print_report(converted(Names("a.jpg"), tmp_path / "out", input=root), False, sys.stdout)
     lines = capsys.readouterr().out.splitlines()
-    assert f"  1 of 1 names exist in the input datasource {root}; 1 images there have no file" in lines
+    assert f"  1 of 1 name exists in the input datasource {root}; 1 image there has no file" in lines
     assert f"  for example a.jpg -> {tmp_path}/out/.lightly/predictions/test/a.json" in lines

@@ -206,7 +206,7 @@ def test_a_label_beyond_the_stored_size_and_inside_the_upright_one_is_asked_abou
     assert codes(over_both.repairs) == {"box-clipped": 1}
 
 
-@pytest.mark.parametrize("orientation", (2, 3, 4))
+@pytest.mark.parametrize("orientation", [2, 3, 4])
 def test_images_whose_size_does_not_decide_follow_those_whose_size_does(orientation: int, tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg", orientation)
     write_image(tmp_path / "square.jpg", 6, (48, 48))
@@ -247,7 +247,7 @@ def run_in_chunks(folder: Path, images: dict[str, Drawn], chunk: int, **options:
     return labelferry.convert(adapter, folder, **options)
 
 
-@pytest.mark.parametrize("orientation", (2, 3, 4))
+@pytest.mark.parametrize("orientation", [2, 3, 4])
 def test_what_nothing_decides_is_asked_about_before_anything_is_converted(orientation: int, tmp_path: Path) -> None:
     write_image(tmp_path / "a.jpg", 6)
     write_image(tmp_path / "b.jpg", 6)
@@ -402,7 +402,7 @@ def test_labels_of_upright_frames_become_those_of_the_frames_as_stored(orientati
     assert report.repairs == []
 
 
-@pytest.mark.parametrize("orientation", (6, 8))
+@pytest.mark.parametrize("orientation", [6, 8])
 def test_the_size_that_the_export_gives_decides_quarter_turns_of_videos(orientation: int, tmp_path: Path) -> None:
     video_of(tmp_path, orientation)
     report = run(tmp_path, frames_of(UPRIGHT, upright_boxes(orientation)), videos=tmp_path)
@@ -432,7 +432,7 @@ def test_a_video_that_is_upside_down_follows_another_one_or_is_asked_about(tmp_p
     assert codes(report.repairs) == {"orientation": 2}
 
 
-@pytest.mark.parametrize("orientation", (2, 4, 5, 7))
+@pytest.mark.parametrize("orientation", [2, 4, 5, 7])
 def test_a_mirrored_video_is_asked_about_except_of_a_format_that_opencv_reads(orientation: int, tmp_path: Path) -> None:
     video = video_of(tmp_path, orientation)
     with pytest.raises(AmbiguousError, match="mirrored"):
