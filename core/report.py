@@ -201,6 +201,8 @@ class Report:
         root: folder that the names are relative to, as far as the export tells; else empty.
         names_in_input: how many of the names exist in the input datasource.
         input_without_file: images of the input datasource that have no prediction file of this task.
+        unchecked_orientations: images that were out of reach, so that their EXIF orientation is not known: their labels
+            are taken to be for the pixels as stored.
         example: name of an image and its prediction file, relative to the task's folder; None if there is none.
         errors: what could not be read; with `on_error="skip"` it is missing from the task. With `strict`, followed by
             the repairs, and these by the warnings.
@@ -232,6 +234,7 @@ class Report:
     root: str
     names_in_input: int
     input_without_file: int
+    unchecked_orientations: int
     example: tuple[str, str] | None
     errors: list[FindingSummary]
     repairs: list[FindingSummary]
@@ -272,6 +275,7 @@ def make_report(
     root: str = "",
     names_in_input: int = 0,
     input_without_file: int = 0,
+    unchecked_orientations: int = 0,
     example: tuple[str, str] | None = None,
     published: bool = True,
     resumed_images: int = 0,
@@ -305,6 +309,7 @@ def make_report(
         root=root,
         names_in_input=names_in_input,
         input_without_file=input_without_file,
+        unchecked_orientations=unchecked_orientations,
         example=example,
         errors=errors,
         repairs=repairs,

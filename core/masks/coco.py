@@ -177,7 +177,7 @@ def masks_from_coco(segmentations: Sequence[Any], sizes: Int64, locate: Callable
         counts = np.concatenate((counts, *plain.values()))
         lengths = np.concatenate((lengths, [len(one) for one in plain.values()]))
     counts, lengths, rows = _checked(counts, lengths, rows, sizes, fail)
-    masks, is_whole = _row_major(counts, lengths, sizes[rows])
+    masks, is_whole = row_major(counts, lengths, sizes[rows])
     for row in rows[~is_whole].tolist():
         fail(row, f"the mask has more than {MAX_RUNS} runs in row-major order", "mask-too-complex")
     rows = rows[is_whole]
@@ -405,7 +405,7 @@ def _ends_are_whole(text: NDArray[np.uint8], strings: Sequence[bytes]) -> bool:
     return bool(lengths.min() > 0 and not (text[lengths.cumsum() - 1] & 0x20).any())
 
 
-def _row_major(counts: Int64, lengths: Int64, sizes: Int64) -> tuple[Masks, NDArray[np.bool_]]:
+def row_major(counts: Int64, lengths: Int64, sizes: Int64) -> tuple[Masks, NDArray[np.bool_]]:
     """Masks from column-major run lengths, all at once, without a bitmap.
 
     A row-major run begins or ends at every pixel that differs from its left neighbour. In column-major order the left
@@ -458,8 +458,8 @@ def _row_major(counts: Int64, lengths: Int64, sizes: Int64) -> tuple[Masks, NDAr
             return Masks(np.zeros(0, np.int64), offsets_of([]), sizes[:0]), ~is_whole
         half = len(lengths) // 2
         cut = int(lengths[:half].sum())
-        one, one_whole = _row_major(counts[:cut], lengths[:half], sizes[:half])
-        other, other_whole = _row_major(counts[cut:], lengths[half:], sizes[half:])
+        one, one_whole = row_major(counts[:cut], lengths[:half], sizes[:half])
+        other, other_whole = row_major(counts[cut:], lengths[half:], sizes[half:])
         return Masks.joined([one, other]), np.concatenate((one_whole, other_whole))
     x, y = np.divmod(starts - offsets[objects].astype(dtype), heights[objects])
     x, y, spans, objects = _within_columns(x, y, spans, objects, heights)

@@ -83,6 +83,8 @@ class MergedExport(Export):
         super().__init__(request, tasks, categories, [path for part in parts for path in part.files])
         self.has_sizes = all(part.has_sizes for part in parts)
         self.first_frame = parts[0].first_frame
+        rules = {part.drawn_on for part in parts}
+        self.drawn_on = rules.pop() if len(rules) == 1 else "unknown"
         self.label_folders = tuple(folder for part in parts for folder in part.label_folders)
         self.chunk = min(part.chunk for part in parts)
 

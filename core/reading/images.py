@@ -1,4 +1,4 @@
-"""Image files: sizes from headers, stored values of masks, listings of folders."""
+"""Image files: stored values of masks, listings of folders."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
+from labelferry.reading.headers import image_size as image_size
+from labelferry.reading.headers import unreadable
 
 IMAGE_EXTENSIONS = frozenset(
     f".{extension}"
@@ -35,55 +37,6 @@ MAX_IMAGE_PIXELS = 89_478_485
 """Most pixels of a mask that is decoded: Pillow's own limit, a quarter of a GiB as RGB."""
 
 _LOSSLESS = ("PNG", "BMP", "TIFF", "GIF", "PPM")
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-
-
-def image_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) in pixels as stored, from the header; an EXIF orientation is not applied.
-
-    Raises:
-        ExportError: it is not an image that Pillow knows, or is missing.
-    """
-    try:
-        file = os.open(path, os.O_RDONLY)
-        try:
-            head = os.read(file, 2048)
-            size = None
-            if head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR":
-                size = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-            elif head[:2] == b"\xff\xd8":
-                size = _jpeg_size(file, head)
-        finally:
-            os.close(file)
-    except FileNotFoundError:
-        raise ExportError("the image is missing", where=str(path), code="image-missing") from None
-    if size is not None and min(size) > 0:
-        return size
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except Exception as error:  # Pillow's decoders raise whatever they meet
-        raise _unreadable(path, error) from None
-
-
-def _jpeg_size(file: int, head: bytes) -> tuple[int, int] | None:
-    """The size that a JPEG's start-of-frame segment gives (ITU T.81, B.2.2); `head` is the file's beginning."""
-    offset = 2
-    while True:
-        segment = head[offset : offset + 9] if offset + 9 <= len(head) else os.pread(file, 9, offset)
-        if len(segment) < 9 or segment[0] != 0xFF:
-            return None
-        marker = segment[1]
-        if marker in _START_OF_FRAME:
-            return int.from_bytes(segment[7:9], "big"), int.from_bytes(segment[5:7], "big")
-        if marker == 0xFF:  # a fill byte
-            offset += 1
-        elif 0xD0 <= marker <= 0xD8 or marker == 0x01:  # segments without a length
-            offset += 2
-        else:
-            offset += 2 + int.from_bytes(segment[2:4], "big")
 
 
 class LabelMap(NamedTuple):
@@ -154,7 +107,7 @@ def read_with_alpha(path: str | Path) -> tuple[LabelMap, int]:
     except Image.DecompressionBombError as error:  # at twice MAX_IMAGE_PIXELS Pillow opens no image
         raise ExportError(str(error), where=str(path), code="mask-too-large") from None
     except Exception as error:  # Pillow's decoders raise whatever they meet
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def _check_depth(image: Any, path: str | Path) -> None:
@@ -199,7 +152,7 @@ def read_palette(path: str | Path) -> list[tuple[int, int, int]] | None:
         with Image.open(path, formats=_LOSSLESS) as image:
             flat = image.getpalette("RGB") if image.mode == "P" else None
     except Exception as error:  # Pillow's decoders raise whatever they meet
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     return None if flat is None else list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
 
 
@@ -227,12 +180,3 @@ def find_files(folder: Path, extensions: frozenset[str] | None) -> Iterator[str]
             elif extensions is None or name[name.rfind(".") :].lower() in extensions:
                 yield relative + name
         stack += reversed(folders)
-
-
-def _unreadable(path: str | Path, error: Exception) -> ExportError:
-    from PIL import UnidentifiedImageError
-
-    text = "not an image of a known format" if isinstance(error, UnidentifiedImageError) else str(error)
-    if Path(path).suffix.lower() in (".jpg", ".jpeg"):
-        text += " (as a mask, a JPEG is refused: it does not keep values)"
-    return ExportError(f"cannot be decoded: {text}", where=str(path), code="image-broken")
