@@ -225,6 +225,13 @@ def _print_result(report: Report, to: TextIO) -> None:
     classes = "1 class" if len(objects) == 1 else f"{len(objects)} classes"
     print(f"  {number} of {classes}: {shown}{more}", file=to)
     print(f"  {_names(report)}", file=to)
+    if report.unchecked_orientations:
+        which = (
+            "" if report.unchecked_orientations >= report.images else f" of {report.unchecked_orientations:,} images"
+        )
+        print(
+            f"  EXIF orientation not checked{which}: the images are out of reach (--input names their folder)", file=to
+        )
     if report.example is not None:
         print(f"  for example {printable(report.example[0])} -> {printable(str(place / report.example[1]))}", file=to)
 
