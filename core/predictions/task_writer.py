@@ -259,7 +259,7 @@ class TaskWriter:
         if path is not None and os.path.basename(str(path)) == os.path.basename(name):
             paths.append(str(path))
         for path in paths:
-            with suppress(ExportError, OSError):
+            with suppress(ExportError, OSError, ValueError):  # also of a name with a null character
                 size, orientation = read_header(path)
                 drawn_on = "" if self._orientation == "auto" else self._orientation
                 return Picture(size, orientation, drawn_on)
