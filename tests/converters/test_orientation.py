@@ -324,3 +324,14 @@ def test_labelformat_measures_images_itself_so_that_turned_ones_are_asked_about(
     options: dict[str, Any] = {"input": tmp_path / "yolo/images"}
     with pytest.raises(AmbiguousError, match="the format does not tell"):
         convert(source, tmp_path / "out", "labelformat:yolov8", task="object-detection", input_split="train", **options)
+    with pytest.raises(labelferry.ConversionError) as raised:
+        convert(
+            source,
+            tmp_path / "out",
+            "labelformat:yolov8",
+            task="object-detection",
+            input_split="train",
+            orientation="upright",
+            **options,
+        )
+    assert codes(raised.value.report.errors) == {"image-size": 1}
