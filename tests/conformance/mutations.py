@@ -12,6 +12,7 @@ changes that value and nothing else. What else is right is listed in `mutation_r
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -276,12 +277,19 @@ def listing(judged: Iterable[Judged]) -> Iterator[str]:
     groups: dict[tuple[str, str, str, str], list[Judged]] = {}
     for one in judged:
         if one.outcome in ("SILENT", "CRASH"):
-            groups.setdefault((one.outcome, one.file, one.kind, one.scope), []).append(one)
-    for (outcome, file, kind, scope), group in groups.items():
-        mutations = ", ".join(f"`{name}`" for name in dict.fromkeys(one.mutation for one in group))
-        yield f"\n{outcome} {file} | {kind} | {mutations} | {scope}"
-        yield f"    of {len(group)}: {', '.join(dict.fromkeys(one.export for one in group))}; {group[0].place}"
-        yield f"    {group[0].mutation}: {group[0].detail[:500]}"
+            groups.setdefault((one.outcome, Path(one.file).suffix, one.kind, one.scope), []).append(one)
+    for (outcome, _, kind, scope), group in groups.items():
+        mutations, exports, files = (
+            ", ".join(dict.fromkeys(getattr(one, name) for one in group)) for name in ("mutation", "export", "file")
+        )
+        yield f"\n{outcome} {kind} | {mutations} | {scope}"
+        yield f"    {len(group)} of {exports}; in {files}"
+        yield f"    {group[0].place} {group[0].mutation}: {_short(group[0].detail)}"
+
+
+def _short(detail: str) -> str:
+    """A detail without the ends of long lists of numbers."""
+    return re.sub(r"((?:-?[\d.]+, ){4})(?:-?[\d.]+, ){2,}", r"\1..., ", detail)[:500]
 
 
 if __name__ == "__main__":
