@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,6 +92,7 @@ class Batch:
         merged: objects that became part of another one: the masks of one category, in semantic segmentation.
         findings: what was met when the images were read.
         locate: where the object of a row stands in the export ("labels/a.txt:3"); for messages.
+        evidence: what only the whole export can judge, counted by name; `Export.judge` gets the sums.
     """
 
     names: list[str]
@@ -109,6 +111,7 @@ class Batch:
     merged: int = 0
     findings: Sequence[Finding] = ()
     locate: Callable[[int], str] | None = None
+    evidence: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         if self.rows is None:
@@ -151,7 +154,8 @@ class Batch:
         return replace(self, bounds=np.concatenate(([0], np.cumsum(keep)))[self.bounds], **taken)
 
     def part(self, low: int, high: int) -> Batch:
-        """The images from `low` to `high`, which is not among them. Their objects keep their rows."""
+        """The images from `low` to `high`, which is not among them. Their objects keep their rows; the evidence, which
+        is of the whole batch, is left out."""
         first, last = self.bounds[[low, high]].tolist()
         columns: dict[str, Any] = {}
         for name in _COLUMNS:
@@ -168,6 +172,7 @@ class Batch:
             found=self.found[low:high],
             interpolated=self.interpolated[low:high],
             findings=[replace(one, image=one.image - low) for one in self.findings if low <= one.image < high],
+            evidence=Counter(),
             **columns,
         )
 
@@ -284,6 +289,7 @@ def _batch(names: Sequence[str], images: Sequence[Annotations | Finding], column
             for finding in ([one] if isinstance(one, Finding) else one.findings)
         ],
         locate=locate,
+        evidence=sum((one.evidence for one in images if isinstance(one, Annotations) and one.evidence), Counter()),
     )
 
 

@@ -28,6 +28,16 @@ class ExportError(LabelferryError):
         self.lost = lost
 
 
+class AmbiguousError(ExportError):
+    """The export can be read in two ways, and the message names the option that decides.
+
+    It ends the run wherever it is raised: it is never skipped, as every image may be wrong.
+    """
+
+    def __init__(self, message: str, *, where: str = "") -> None:
+        super().__init__(message, where=where, code="ambiguous")
+
+
 class UsageError(LabelferryError):
     """The command or the call is wrong: an unknown class, a task type that the export does not hold."""
 

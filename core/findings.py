@@ -23,6 +23,10 @@ class Finding:
         count: how many objects (or lines, images, files) it stands for.
         lost: how many objects are missing from the result because of it.
         image: place of the image in its batch; -1, none. Orders findings, and is not reported.
+        lost_images: how many images that the export lists have no file because of it. Of an image that is read and
+            then refused, it is set by the pipeline.
+        merged_images: how many images that the export lists have the same file as another one that it lists: an image
+            of two splits.
     """
 
     kind: Kind
@@ -32,27 +36,29 @@ class Finding:
     count: int = 1
     lost: int = 0
     image: int = -1
+    lost_images: int = 0
+    merged_images: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"the kind of a finding is one of {', '.join(KINDS)}, not {self.kind!r}")
 
     @classmethod
-    def error(cls, code: str, where: str, message: str, count: int = 1, lost: int = 0) -> Finding:
+    def error(cls, code: str, where: str, message: str, count: int = 1, lost: int = 0, **images: int) -> Finding:
         """Could not be read, and is missing from the result."""
-        return cls("error", code, where, message, count, lost)
+        return cls("error", code, where, message, count, lost, **images)
 
     @classmethod
-    def repair(cls, code: str, where: str, message: str, count: int = 1, lost: int = 0) -> Finding:
+    def repair(cls, code: str, where: str, message: str, count: int = 1, lost: int = 0, **images: int) -> Finding:
         """Changed to meet Lightly's rules."""
-        return cls("repair", code, where, message, count, lost)
+        return cls("repair", code, where, message, count, lost, **images)
 
     @classmethod
-    def warning(cls, code: str, where: str, message: str, count: int = 1, lost: int = 0) -> Finding:
+    def warning(cls, code: str, where: str, message: str, count: int = 1, lost: int = 0, **images: int) -> Finding:
         """Written as it stands, but probably not what was meant."""
-        return cls("warning", code, where, message, count, lost)
+        return cls("warning", code, where, message, count, lost, **images)
 
     @classmethod
-    def note(cls, code: str, where: str, message: str, count: int = 1, lost: int = 0) -> Finding:
+    def note(cls, code: str, where: str, message: str, count: int = 1, lost: int = 0, **images: int) -> Finding:
         """Left out on request, or not read."""
-        return cls("note", code, where, message, count, lost)
+        return cls("note", code, where, message, count, lost, **images)

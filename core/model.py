@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -106,6 +107,7 @@ class Annotations:
         found: how many objects the export lists for this image (lines, elements, list entries), whatever became of
             them; None: not counted.
         interpolated: how many of the objects the export does not list, but reading adds between keyframes.
+        evidence: what only the whole export can judge, counted by name; `Export.judge` gets the sums.
     """
 
     category_ids: NDArray[np.int64]
@@ -119,6 +121,7 @@ class Annotations:
     locate: Callable[[int], str] | None = None
     found: int | None = None
     interpolated: int = 0
+    evidence: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.category_ids)
@@ -139,6 +142,7 @@ class Annotations:
             None if locate is None else lambda i: locate(indices[i]),
             self.found,
             self.interpolated,
+            self.evidence,
         )
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,11 +38,14 @@ class Collision(NamedTuple):
 class Tally:
     """Counts of one chunk of images, or of a whole run: tallies add up.
 
-    found + interpolated = the sum of objects + merged + lost.
+    found + interpolated = the sum of objects + merged + lost, and found_images = images + merged_images + lost_images.
 
     Attributes:
         images: files written.
         empty_images: those of them without objects.
+        found_images: images that the export lists, and frames.
+        merged_images: images that have the file of another one that is listed too.
+        lost_images: images without a file, each under a finding.
         objects: objects written, by the schema's category id.
         found: objects that the export lists.
         interpolated: objects that reading adds between the keyframes of tracks.
@@ -50,10 +54,14 @@ class Tally:
         findings: by kind and code: how many, and the first examples (where, message).
         collisions: images whose prediction file another image has.
         files: of one chunk: path and size in bytes of the files written.
+        evidence: what only the whole export can judge, counted by name.
     """
 
     images: int = 0
     empty_images: int = 0
+    found_images: int = 0
+    merged_images: int = 0
+    lost_images: int = 0
     objects: dict[int, int] = field(default_factory=dict)
     found: int = 0
     interpolated: int = 0
@@ -62,6 +70,7 @@ class Tally:
     findings: dict[tuple[Kind, str], tuple[int, list[tuple[str, str]]]] = field(default_factory=dict)
     collisions: list[Collision] = field(default_factory=list)
     files: list[tuple[str, int]] = field(default_factory=list)
+    evidence: Counter[str] = field(default_factory=Counter)
 
     def add(self, findings: Iterable[Finding]) -> None:
         """Count findings; those with a message become examples."""
@@ -71,21 +80,36 @@ class Tally:
                 examples.append((finding.where, finding.message))
             self.findings[finding.kind, finding.code] = count + finding.count, examples
             self.lost += finding.lost
+            self.lost_images += finding.lost_images
+            self.merged_images += finding.merged_images
 
     def merge(self, other: Tally) -> None:
         """Add the counts of a later chunk; its files are left out."""
-        self.images += other.images
-        self.empty_images += other.empty_images
+        for name in _NUMBERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         for category_id, count in other.objects.items():
             self.objects[category_id] = self.objects.get(category_id, 0) + count
-        self.found += other.found
-        self.interpolated += other.interpolated
-        self.merged += other.merged
-        self.lost += other.lost
         for key, (count, examples) in other.findings.items():
             own, shown = self.findings.get(key, (0, []))
             self.findings[key] = own + count, shown + examples[: EXAMPLES - len(shown)]
         self.collisions += other.collisions
+        self.evidence.update(other.evidence)
+
+    def unaccounted(self) -> str:
+        """Which of the sums of objects and images do not add up; empty if both do."""
+        faults = []
+        written = sum(self.objects.values())
+        if self.found + self.interpolated != written + self.merged + self.lost:
+            faults.append(
+                f"{self.found:,} objects were found and {self.interpolated:,} interpolated; {written:,} are written, "
+                f"{self.merged:,} merged and {self.lost:,} lost"
+            )
+        if self.found_images != self.images + self.merged_images + self.lost_images:
+            faults.append(
+                f"{self.found_images:,} images were found; {self.images:,} are written, {self.merged_images:,} merged "
+                f"and {self.lost_images:,} lost"
+            )
+        return "; ".join(faults)
 
     def count(self, *kinds: Kind) -> int:
         """How many findings of these kinds there are."""
@@ -104,6 +128,7 @@ class Tally:
             "findings": [[*key, *value] for key, value in self.findings.items()],
             "collisions": self.collisions,
             "files": self.files,
+            "evidence": self.evidence,
         }
 
     @classmethod
@@ -119,10 +144,14 @@ class Tally:
             findings=findings,
             collisions=[Collision(*one) for one in value["collisions"]],
             files=[(path, size) for path, size in value["files"]],
+            evidence=Counter(value["evidence"]),
         )
 
 
-_NUMBERS = ("images", "empty_images", "found", "interpolated", "merged", "lost")
+_NUMBERS = (
+    *("images", "empty_images", "found_images", "merged_images", "lost_images"),
+    *("found", "interpolated", "merged", "lost"),
+)
 
 
 @dataclass(slots=True)
@@ -164,6 +193,14 @@ class Report:
         interpolated_objects: objects that reading adds between the keyframes of tracks.
         merged_objects: objects that became part of another one, as the masks of a class in semantic segmentation.
         lost_objects: objects that are missing from the result; each is counted by a finding.
+        found_images: images (or frames) that the export lists. found = images + merged + lost.
+        merged_images: images that have the file of another one that is listed too, as one of two splits.
+        lost_images: images without a file; each is counted by a finding.
+        input: root of the input datasource in which the images' names were looked up; None: they were not.
+        root: folder that the names are relative to, as far as the export tells; else empty.
+        names_in_input: how many of the names exist in the input datasource.
+        input_without_file: images of the input datasource that have no prediction file of this task.
+        example: name of an image and its prediction file, relative to the task's folder; None if there is none.
         errors: what could not be read; with `on_error="skip"` it is missing from the task. With `strict`, followed by
             the repairs, and these by the warnings.
         repairs: what was changed to meet Lightly's rules.
@@ -187,6 +224,14 @@ class Report:
     interpolated_objects: int
     merged_objects: int
     lost_objects: int
+    found_images: int
+    merged_images: int
+    lost_images: int
+    input: str | None
+    root: str
+    names_in_input: int
+    input_without_file: int
+    example: tuple[str, str] | None
     errors: list[FindingSummary]
     repairs: list[FindingSummary]
     warnings: list[FindingSummary]
@@ -222,6 +267,11 @@ def make_report(
     tally: Tally,
     *,
     videos: int,
+    input: str | None = None,
+    root: str = "",
+    names_in_input: int = 0,
+    input_without_file: int = 0,
+    example: tuple[str, str] | None = None,
     published: bool = True,
     resumed_images: int = 0,
     strict: bool = False,
@@ -247,6 +297,14 @@ def make_report(
         interpolated_objects=tally.interpolated,
         merged_objects=tally.merged,
         lost_objects=tally.lost,
+        found_images=tally.found_images,
+        merged_images=tally.merged_images,
+        lost_images=tally.lost_images,
+        input=input,
+        root=root,
+        names_in_input=names_in_input,
+        input_without_file=input_without_file,
+        example=example,
         errors=errors,
         repairs=repairs,
         warnings=warnings,

@@ -15,14 +15,22 @@ from labelferry.cli.report import print_report, to_json, write_json
 from labelferry.run.options import OPTION_NAMES, OPTIONS, Option
 from labelferry.task_type import TaskType
 
-_TYPES: dict[str, Any] = {"format": str, "task": TaskType | None, "classes": str | None, "videos": Path | None}
+_TYPES: dict[str, Any] = {
+    "format": str,
+    "task": TaskType | None,
+    "classes": str | None,
+    "rename": str | None,
+    "videos": Path | None,
+    "input": str | None,
+}
 """Types on the command line of the options that have several types in Python."""
 
 _DEFAULTS = {"format": inspect.Parameter.empty, "workers": None}
 """Defaults on the command line, where they differ from those in Python."""
 
 _HELP = {
-    "classes": "Classes to keep: 'person,car'; or to rename and merge: 'car=vehicle,bus=vehicle'.",
+    "classes": "Names of the classes to keep: 'person,car'.",
+    "rename": "New names of classes; equal ones merge: 'car=vehicle,truck=vehicle'. All other classes stay.",
     "workers": "Processes to use; by default as many as the work is worth.",
 }
 """Help texts on the command line, where they differ from those in Python."""
@@ -40,13 +48,14 @@ def convert(
     **options: Any,
 ) -> None:
     """Convert an export into a task of a Lightly datasource."""
-    from labelferry.lightly.categories import parse_classes
+    from labelferry.lightly.categories import parse_names
     from labelferry.report import ConversionError
     from labelferry.run.convert import convert as run_conversion
 
     given = {name: value for name, value in options.items() if value is not None or name in OPTION_NAMES}
-    if given["classes"] is not None:
-        given["classes"] = parse_classes(given["classes"])
+    for name in ("classes", "rename"):
+        if given[name] is not None:
+            given[name] = parse_names(f"--{name}", given[name])
     try:
         with ConvertProgress(quiet) as progress:
             result = run_conversion(source, datasource, progress=progress, **given)

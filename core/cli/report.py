@@ -23,7 +23,7 @@ _TITLES = {
     "error": "left out, as it cannot be read",
     "repair": "repaired",
     "warning": "written, but should be checked",
-    "note": "left out as asked",
+    "note": "noted",
 }
 _TITLES_OF_ERRORS = {"error": "cannot be read", "repair": "must be repaired", "warning": "should be checked"}
 
@@ -102,6 +102,10 @@ def write_json(path: Path, value: Any) -> None:
         raise LabelferryError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+_AS_ASKED = frozenset(("class-left-out", "labelled-twice"))
+"""Codes of what was left out because an option says so."""
+
+
 def _print_result(report: Report, to: TextIO) -> None:
     place = Path(report.datasource, ".lightly", "predictions", report.task_name)
     print(f"{report.task_type} task {report.task_name!r}, in {report.seconds:.1f} s: {printable(str(place))}", file=to)
@@ -113,11 +117,29 @@ def _print_result(report: Report, to: TextIO) -> None:
     shown = ", ".join(f"{printable(name)} {count:,}" for name, count in objects[:CLASSES])
     more = f", and {len(objects) - CLASSES} more" if len(objects) > CLASSES else ""
     print(f"  {sum(report.objects.values()):,} objects of {len(objects)} classes: {shown}{more}", file=to)
+    print(f"  {_names(report)}", file=to)
+    if report.example is not None:
+        print(f"  for example {printable(report.example[0])} -> {printable(str(place / report.example[1]))}", file=to)
+
+
+def _names(report: Report) -> str:
+    """What is known of the images' names."""
+    if report.input is None:
+        relative_to = report.root or "the folder that the export was made in"
+        return printable(
+            f"names not checked (--input); they are relative to {relative_to}, which must be the root of the input "
+            "datasource"
+        )
+    without = f"; {report.input_without_file:,} images there have no file" if report.input_without_file else ""
+    return printable(
+        f"{report.names_in_input:,} of {report.images:,} names exist in the input datasource {report.input}{without}"
+    )
 
 
 def _print_findings(findings: list[FindingSummary], titles: dict[str, str], to: TextIO) -> None:
     for finding in findings:
-        print(f"  {finding.count:,} {titles[finding.kind]}: {finding.code}", file=to)
+        title = "left out as asked" if finding.code in _AS_ASKED else titles[finding.kind]
+        print(f"  {finding.count:,} {title}: {finding.code}", file=to)
         for where, message in finding.examples[:EXAMPLES]:
             print(f"      {printable(f'{where}: {message}' if where else message)}", file=to)
         if len(finding.examples) > EXAMPLES:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labelferry.errors import ExportError, UsageError
+from labelferry.errors import ExportError, UsageError, did_you_mean
 from labelferry.model import Category
 
 
@@ -40,8 +39,8 @@ _NAME = r'\s*(?:"([^"]+)"|([^,="]+?))\s*'
 _CLASS = re.compile(f"{_NAME}(?:={_NAME})?(?:,|$)")
 
 
-def parse_classes(text: str) -> dict[str, str]:
-    """The `--classes` option: `person,car` keeps these, `car=vehicle,truck=vehicle` renames and merges.
+def parse_names(option: str, text: str) -> dict[str, str]:
+    """New name by old name of an option that lists classes: `person,car=vehicle`; a name alone stays as it is.
 
     A name that holds a comma or an equals sign stands in double quotes: `"a, b"=c`.
 
@@ -53,7 +52,7 @@ def parse_classes(text: str) -> dict[str, str]:
     while at < len(text):
         match = _CLASS.match(text, at)
         if match is None:
-            raise UsageError(f"--classes: cannot read {text[at:]!r}; write name or old=new, separated by commas")
+            raise UsageError(f"{option}: cannot read {text[at:]!r}; write name or old=new, separated by commas")
         old = match[1] or match[2]
         classes[old] = match[3] or match[4] or old
         at = match.end()
@@ -61,15 +60,19 @@ def parse_classes(text: str) -> dict[str, str]:
 
 
 def plan_categories(
-    categories: Sequence[Category], classes: Mapping[str, str] | None = None, keep_ids: bool = False
+    categories: Sequence[Category],
+    classes: Collection[str] | None = None,
+    rename: Mapping[str, str] | None = None,
+    keep_ids: bool = False,
 ) -> CategoryPlan:
-    """Number the kept categories 0..N-1 in the order of the source's ids, merging those of one new name.
+    """Number the kept categories 0..N-1 in the order of the source's ids, merging those that are renamed alike.
 
     Lightly wants ids in [0, N - 1] and probabilities in the order of the ids.
 
     Args:
         categories: the source's categories.
-        classes: new name by old name of those to keep; None keeps all as they are.
+        classes: names of those to keep, old or new ones; None keeps all.
+        rename: new name by old name.
         keep_ids: keep the source's ids; categories that merge take the id of the first.
 
     Raises:
@@ -77,31 +80,29 @@ def plan_categories(
         ExportError: the source's categories contradict each other, or have ids or names that Lightly refuses.
     """
     _check(categories, keep_ids)
-    if classes is not None:
-        names = {category.name for category in categories}
-        for name in classes:
-            if name not in names:
-                near = difflib.get_close_matches(name, sorted(names), 3) or sorted(names)[:20]
-                raise UsageError(f"--classes: the export has no class {name!r}; it has {', '.join(near)}")
+    rename = rename or {}
+    names = {category.name for category in categories}
+    _check_names("--rename", rename, names)
+    _check_names("--classes", classes or (), names | set(rename.values()))
     kept: list[Category] = []
-    place: dict[str | int, int] = {}  # by new name where classes merge, by id where they do not
+    place: dict[str | int, int] = {}  # by name of those that are renamed, or that others are renamed to; else by id
     ids: dict[int, int] = {}
     dropped: dict[int, str] = {}
     columns: dict[int, int] = {}
     for category in sorted(categories):
-        if classes is not None and category.name not in classes:
+        name = rename.get(category.name, category.name)
+        if classes is not None and not {name, category.name}.intersection(classes):
             dropped[category.id] = category.name
             columns[category.id] = -1
             continue
-        name = category.name if classes is None else classes[category.name]
-        key = category.id if classes is None else name
+        key = name if name in rename.values() else category.id
         if key not in place:
             place[key] = len(kept)
             kept.append(category._replace(id=category.id if keep_ids else len(kept), name=name))
         target = kept[place[key]]
         if target.keypoints != category.keypoints:
             raise UsageError(
-                f"--classes: {name!r} would merge categories with different keypoints, as {category.name!r}"
+                f"--rename: {name!r} would merge categories with different keypoints, as {category.name!r}"
             )
         ids[category.id] = target.id
         columns[category.id] = place[key]
@@ -114,6 +115,14 @@ def plan_categories(
         np.array(known, np.int64),
         np.array([ids[i] for i in known], np.int64),
     )
+
+
+def _check_names(option: str, given: Iterable[str], names: set[str]) -> None:
+    """Refuse names of classes that the export does not have."""
+    for name in given:
+        if name not in names:
+            listed = ", ".join(sorted(names))
+            raise UsageError(f"{option}: the export has no class {name!r}{did_you_mean(name, names)} It has: {listed}")
 
 
 def _check(categories: Sequence[Category], keep_ids: bool) -> None:

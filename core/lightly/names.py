@@ -43,6 +43,9 @@ def image_name(name: str, prefix: str = "") -> str:
             name.encode()
         except UnicodeEncodeError:
             raise ExportError(f"the image name {name!r} is not Unicode; rename the file", code="file-name") from None
+    if "://" in name:
+        text = f"{name!r} is a URL; the name of an image is its path relative to the input datasource's root"
+        raise ExportError(text, code="file-name")
     if name.startswith(("/", ".")) or "/." in name or "//" in name or name.endswith("/"):
         parts = [part for part in name.split("/") if part not in ("", ".")]
         absolute = name.startswith("/")

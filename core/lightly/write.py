@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +50,28 @@ def prepare(batch: Batch, target: Target) -> Prepared:
     """
     found = check_accounts(batch)
     done, findings = conform(batch, target)
-    return Prepared(done, encode(done), [*batch.findings, *findings], int(found.sum()), int(batch.interpolated.sum()))
+    findings = [*batch.findings, *findings]
+    if done.refused.any():
+        findings = _with_lost_images(done, findings)
+    return Prepared(done, encode(done), findings, int(found.sum()), int(batch.interpolated.sum()))
+
+
+def _with_lost_images(batch: Batch, findings: list[Finding]) -> list[Finding]:
+    """The findings, one of which says of each refused image that it has no file: its first error, if it has one.
+
+    Raises:
+        Unaccounted: an image is refused without a finding.
+    """
+    why: dict[int, int] = {}
+    for place, finding in enumerate(findings):
+        if finding.image >= 0 and (finding.image not in why or findings[why[finding.image]].kind != "error"):
+            why[finding.image] = place
+    findings = [replace(finding, lost_images=0) if finding.image >= 0 else finding for finding in findings]
+    for b in np.flatnonzero(batch.refused).tolist():
+        if b not in why:
+            raise Unaccounted(f"{batch.names[b]}: the image has no file, and no finding says why")
+        findings[why[b]] = replace(findings[why[b]], lost_images=1)
+    return findings
 
 
 def write(prepared: Prepared, folder: str) -> tuple[Tally, list[Finding]]:
@@ -81,7 +103,7 @@ def write(prepared: Prepared, folder: str) -> tuple[Tally, list[Finding]]:
             if error.errno in FATAL:
                 raise LabelferryError(f"cannot write to the datasource: {error}") from None
             unwritten.append(b)
-            findings.append(Finding("error", "unreadable", name, str(error), 1, counts[b], b))
+            findings.append(Finding("error", "unreadable", name, str(error), 1, counts[b], b, lost_images=1))
         else:
             tally.images += 1
             tally.empty_images += not counts[b]
@@ -89,6 +111,7 @@ def write(prepared: Prepared, folder: str) -> tuple[Tally, list[Finding]]:
     written = batch.category_ids[~np.isin(batch.owners, unwritten)] if unwritten else batch.category_ids
     tally.objects = dict(Counter(written.tolist()))
     tally.found, tally.interpolated, tally.merged = prepared.found, prepared.interpolated, batch.merged
+    tally.found_images, tally.evidence = len(batch.names), batch.evidence
     return tally, in_order(findings)
 
 

@@ -157,7 +157,7 @@ def make_adapter(
         other_names: names that are not options of the format, to suggest in place of an unknown one.
 
     Raises:
-        UsageError: it has no such option, or one is missing.
+        UsageError: it has no such option, one is missing, or a path does not exist.
     """
     check_options(cls, options, other_names)
     paths = {option.name for option in adapter_options(cls) if Path in (option.type, *typing.get_args(option.type))}
@@ -165,6 +165,10 @@ def make_adapter(
     given = {
         name: Path(value) if name in paths and isinstance(value, str) else value for name, value in options.items()
     }
+    for name, value in [("", path), *((name, given[name]) for name in given if name in paths)]:
+        if value is not None and not Path(value).expanduser().exists():
+            flag = f"--{name.replace('_', '-')}: " if name else ""
+            raise UsageError(f"{flag}{value} does not exist")
     return make(Path(path), **given)
 
 

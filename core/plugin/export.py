@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from labelferry.columns import Batch
-from labelferry.errors import ExportError, UsageError
+from labelferry.errors import AmbiguousError, ExportError, UsageError
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Category, Image, Listed
+from labelferry.reading.input import InputDatasource
+from labelferry.reading.keys import judge_keys
 from labelferry.run_lengths import Masks
 from labelferry.task_type import TaskType, obtainable
 
@@ -32,10 +35,12 @@ class Request(NamedTuple):
     Attributes:
         task: the task type to make of it; None: the richest that it holds.
         frames: whether the images wanted are frames of videos. Files of images need not exist then.
+        input: the images or videos that Lightly reads, where they are known.
     """
 
     task: TaskType | None = None
     frames: bool = False
+    input: InputDatasource | None = None
 
 
 class Export(ABC):
@@ -54,6 +59,8 @@ class Export(ABC):
         source_task: the task type among `tasks` that it is made of: what `read` must give the columns of.
         has_sizes: whether the labels come with the sizes of their images; if not, boxes are not cut at the edges.
         first_frame: number that the format gives the first frame of a video, in `Image.frame`.
+        root: the folder that the names of images are relative to, where that is known.
+        label_folders: folders in which label files were looked for, where each image has one of its own.
         chunk: images that a worker takes at once, and that are read again after a kill.
 
     Raises:
@@ -62,6 +69,8 @@ class Export(ABC):
 
     has_sizes: bool = True
     first_frame: int = 0
+    root: str = ""
+    label_folders: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -85,8 +94,23 @@ class Export(ABC):
         """
 
     def count_images(self) -> int | None:
-        """How many images there are, where that is known without listing them: for the progress bar."""
+        """How many images there are, where that is known without listing them; None: not known.
+
+        Those are counted that `images` yields, and those that are lost or merged by a finding that it yields.
+        """
         return None
+
+    def judge(self, evidence: Mapping[str, int]) -> Iterator[Finding]:
+        """What all labels together say, before the task is published; called in the parent.
+
+        Args:
+            evidence: the sums of `Batch.evidence` of all images.
+
+        Raises:
+            AmbiguousError: the export can be read in two ways.
+            ExportError: parts of it contradict each other.
+        """
+        yield from judge_keys(evidence, self.files[0] if len(self.files) == 1 else "")
 
     def payload(self, images: Sequence[Image]) -> Any:
         """What a worker needs to read these images beside what they carry; picklable. Called in the parent."""
@@ -104,6 +128,8 @@ class Export(ABC):
     def _labels_or_error(self, image: Image) -> Annotations | Finding:
         try:
             return self.labels(image)
+        except AmbiguousError:
+            raise
         except ExportError as error:
             return Finding.error(error.code, error.where or image.file_name, error.message, lost=error.lost)
 
@@ -119,10 +145,13 @@ class Export(ABC):
         if len(runs) > RUNS:
             yield from Export.read(self, images, None)
             return
+        evidence = batch.evidence
         for is_read, places in runs:
             low, high = places[0], places[-1] + 1
             if is_read:
-                yield batch if len(runs) == 1 else batch.part(low, high)
+                part = batch if len(runs) == 1 else batch.part(low, high)
+                part.evidence, evidence = evidence, Counter()
+                yield part
             else:
                 yield from Export.read(self, images[low:high], None)
 

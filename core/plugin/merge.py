@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
@@ -69,6 +70,7 @@ class _MergedExport(Export):
         super().__init__(request, tasks, categories, [path for part in parts for path in part.files])
         self.has_sizes = all(part.has_sizes for part in parts)
         self.first_frame = parts[0].first_frame
+        self.label_folders = tuple(folder for part in parts for folder in part.label_folders)
         self.chunk = min(part.chunk for part in parts)
 
     def count_images(self) -> int | None:
@@ -109,7 +111,14 @@ class _MergedExport(Export):
             for batch in self._parts[place].read(some, payload[place]):
                 merged = [ids.get(number, -1 - number) for number in batch.category_ids.tolist()]
                 # probabilities are of the classes of one export each
-                yield replace(batch, category_ids=np.array(merged, np.int64), probabilities=None)
+                evidence = Counter({_named(name, place): count for name, count in batch.evidence.items()})
+                ids_of_all = np.array(merged, np.int64)
+                yield replace(batch, category_ids=ids_of_all, probabilities=None, evidence=evidence)
+
+    def judge(self, evidence: Mapping[str, int]) -> Iterator[Finding]:
+        for place, part in enumerate(self._parts):
+            end = _named("", place)
+            yield from part.judge({name.removesuffix(end): n for name, n in evidence.items() if name.endswith(end)})
 
     def _of_part(self, image: Image, place: int, part: Export) -> Image:
         """The image as one of several exports: its frame counted as the first of them counts."""
@@ -117,6 +126,11 @@ class _MergedExport(Export):
         if frame is not None:
             frame = frame._replace(number=frame.number - part.first_frame + self.first_frame)
         return image._replace(source=_Part(place, image.source), frame=frame)
+
+
+def _named(evidence: str, place: int) -> str:
+    """The name that the evidence of one of the exports has among that of all."""
+    return f"{evidence} (export {place + 1})"
 
 
 def _by_part(images: Sequence[Image]) -> Iterator[tuple[int, list[Image]]]:

@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from labelferry.columns import Batch
-from labelferry.errors import ExportError, UsageError
+from labelferry.errors import AmbiguousError, ExportError, UsageError
 from labelferry.findings import Finding
 from labelferry.lightly import storage
 from labelferry.lightly.categories import plan_categories
@@ -237,10 +237,13 @@ class TaskWriter:
             (batch,) = Batch.of([name], [annotations])
             self._save(batch, tally)
         except ExportError as error:
-            if self._on_error == "fail":
+            if self._on_error == "fail" or isinstance(error, AmbiguousError):
                 raise
-            tally.add([Finding.error(error.code, error.where or file_name, error.message, lost=error.lost)])
+            tally.add(
+                [Finding.error(error.code, error.where or file_name, error.message, lost=error.lost, lost_images=1)]
+            )
             tally.found += error.lost
+            tally.found_images += 1
         if tally is not self._tally:
             self._count(tally)
 

@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from labelferry.errors import ExportError, LabelferryError, UsageError, did_you_mean
 from labelferry.findings import Finding
@@ -24,13 +24,15 @@ from labelferry.lightly.categories import plan_categories
 from labelferry.lightly.collisions import leave_out_collisions
 from labelferry.lightly.conform import Target
 from labelferry.lightly.encode import encode_schema
-from labelferry.lightly.names import image_name
+from labelferry.lightly.names import image_name, prediction_path
 from labelferry.lightly.task_folder import TaskFolder
 from labelferry.model import Image, Listed, Refused
 from labelferry.plugin.adapter import Adapter, make_adapter
 from labelferry.plugin.export import Request
 from labelferry.plugin.registry import get_adapter, short_name
+from labelferry.reading.input import find_input
 from labelferry.report import ConversionError, Report, Tally, make_report
+from labelferry.run.checks import NameCheck, account_findings, run_findings
 from labelferry.run.job import Chunk, Job
 from labelferry.run.options import OPTION_NAMES, Options, shows_options
 from labelferry.run.workers import results
@@ -85,8 +87,10 @@ def convert(
         from labelferry.video.names import frame_pattern
 
         pattern = frame_pattern(given.frames)
-    export = adapter.open(Request(given.task_type(), given.as_frames))
-    plan = plan_categories(export.categories, given.new_names(), given.keep_category_ids)
+    input = find_input(given.input, given.videos, folder)
+    export = adapter.open(Request(given.task_type(), given.as_frames, input))
+    classes = None if given.classes is None else tuple(given.classes)
+    plan = plan_categories(export.categories, classes, given.new_names(), given.keep_category_ids)
     target = Target(export.task, plan, given.score, export.has_sizes)
     task_name = f"{short_name(name)}_{target.task}" if given.task_name is None else given.task_name
     fingerprint = _fingerprint(adapter, target, given.image_prefix, export.files)
@@ -104,11 +108,23 @@ def convert(
             job = Job(export, target, str(task_folder.files), name)
             os.makedirs(task_folder.files, exist_ok=True)
             journal_after = JOURNAL_AFTER if fingerprint else math.inf
-            run = _Run(job, task_folder, footage, given.image_prefix, progress, journal_after)
+            check = None
+            if input is not None and (footage is None or given.input is not None):  # else names are of the footage
+                check = NameCheck(input, given.image_prefix)
+            run = _Run(job, task_folder, footage, check, given.image_prefix, progress, journal_after)
             tally = run.tally_of(results(job, run.chunks(), workers, executor))
-            leave_out_collisions(task_folder.files, tally)
-            failed = (given.on_error == "fail" and tally.count("error") > 0) or (
-                given.strict and tally.count("repair", "warning") > 0
+            removed = leave_out_collisions(task_folder.files, tally)
+            if check is not None:
+                run.with_file -= sum(name in check.input.names for name in removed)
+            of_all = list(run_findings(export, tally, run.listed, source_name, given.allow_empty))
+            of_all += () if check is None else check.findings()
+            tally.add(of_all)
+            of_all += account_findings(tally, None if footage else export.count_images(), name)
+            tally.add(one for one in of_all if one.code == "unaccounted")
+            failed = (
+                any(one.kind == "error" for one in of_all)  # of the whole export: nothing is left if it is skipped
+                or (given.on_error == "fail" and tally.count("error") > 0)
+                or (given.strict and tally.count("repair", "warning") > 0)
             )
             if not failed:
                 task_folder.commit(encode_schema(target.task, plan.categories))
@@ -127,6 +143,11 @@ def convert(
         plan.categories,
         tally,
         videos=0 if footage is None else len(footage.videos),
+        input=None if input is None else str(input.root),
+        root=export.root,
+        names_in_input=tally.images if check is None else check.found,
+        input_without_file=0 if check is None else check.input.images - run.with_file,
+        example=run.example,
         published=not failed,
         resumed_images=run.resumed,
         strict=given.strict,
@@ -173,26 +194,48 @@ def _footage(given: Options, pattern: re.Pattern[str] | None, first_frame: int, 
     return Footage(Path(given.videos).expanduser(), pattern, first, given.frame_step, progress)
 
 
+class _Waiting(NamedTuple):
+    """A chunk that is being converted, or what a killed run has counted of it.
+
+    Attributes:
+        digest: under which it is noted in the journal; empty, it is not.
+        images: of the chunk.
+        earlier: the counts of a killed run.
+    """
+
+    digest: str
+    images: list[Image]
+    earlier: Tally | None = None
+
+
 @dataclass
 class _Run:
     """The chunks of one run on their way: named, cut, taken over from a killed run or converted, and counted.
 
     Attributes:
+        check: looks up the names of images in the input datasource, where it is known.
         resumed: images that a killed run has written.
+        listed: images that the export has listed, refused ones among them.
+        with_file: images of the input datasource that have a prediction file.
+        example: an image's name and its prediction file, relative to the task's folder.
     """
 
     job: Job
     task_folder: TaskFolder
     footage: Footage | None
+    check: NameCheck | None
     image_prefix: str
     progress: Progress | None
     journal_after: float
     resumed: int = 0
+    listed: int = 0
+    with_file: int = 0
+    example: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         self._begun = time.monotonic()
         self._done = 0
-        self._waiting: deque[tuple[str, int, Tally | None]] = deque()  # digest, images, and what a killed run counted
+        self._waiting: deque[_Waiting] = deque()
 
     def chunks(self) -> Iterator[Chunk]:
         """The chunks that are to be converted; those that a killed run has written are passed over."""
@@ -203,9 +246,9 @@ class _Run:
             if known := self.task_folder.finished.get(digest):
                 earlier = Tally.from_json(known)
                 if self.task_folder.restore(earlier.files):
-                    self._waiting.append(("", len(images), earlier))
+                    self._waiting.append(_Waiting("", images, earlier))
                     continue
-            self._waiting.append((digest, len(images), None))
+            self._waiting.append(_Waiting(digest, images))
             yield Chunk(images, refused, findings, export.payload(images))
 
     def tally_of(self, converted: Iterable[Tally]) -> Tally:
@@ -216,11 +259,10 @@ class _Run:
         total = self.job.export.count_images() if self.footage is None else self.footage.count_frames()
         for result in converted:
             self._take_over(tally)
-            digest, images, _ = self._waiting.popleft()
-            if digest:
-                self.task_folder.note(digest, result.to_json())
-            tally.merge(result)
-            self._done += images
+            waiting = self._waiting.popleft()
+            if waiting.digest:
+                self.task_folder.note(waiting.digest, result.to_json())
+            self._count(waiting.images, result, tally)
             self._take_over(tally)
             if self.progress:
                 self.progress(self._done, total, "images" if self.footage is None else "frames")
@@ -229,12 +271,22 @@ class _Run:
 
     def _take_over(self, tally: Tally) -> None:
         """Count the chunks of a killed run that come next."""
-        while self._waiting and self._waiting[0][2] is not None:
-            _, images, earlier = self._waiting.popleft()
-            assert earlier is not None
-            tally.merge(earlier)
+        while self._waiting and (earlier := self._waiting[0].earlier) is not None:
             self.resumed += earlier.images
-            self._done += images
+            self._count(self._waiting.popleft().images, earlier, tally)
+
+    def _count(self, images: list[Image], result: Tally, tally: Tally) -> None:
+        """Add the counts of a chunk to those of the run."""
+        tally.merge(result)
+        self._done += len(images)
+        if self.check is None and (self.example or not result.files):
+            return
+        written = {path for path, _ in result.files}
+        names = [image.file_name for image in images if prediction_path(image.file_name) in written]
+        if names and self.example is None:
+            self.example = names[0], prediction_path(names[0])
+        if self.check is not None:
+            self.with_file += sum(name in self.check.input.names for name in names)
 
     def _cut(self, named: Iterable[Listed]) -> Iterator[tuple[list[Image], dict[int, Finding], list[Finding]]]:
         """Images, those of them that get no file, and findings, for each chunk."""
@@ -258,7 +310,7 @@ class _Run:
 
     def _named(self) -> Iterator[Listed]:
         """The export's images, or all frames of videos, under the names that the datasource knows them by."""
-        images = self.job.export.images()
+        images = self._listed(self.job.export.images())
         for image in images if self.footage is None else self.footage.frames_of(images):
             if not isinstance(image, Image):
                 yield image
@@ -268,7 +320,15 @@ class _Run:
             except ExportError as error:
                 yield Refused(image, Finding.error(error.code, image.file_name, error.message))
                 continue
+            if self.check is not None:
+                self.check.look_up(name)
             yield image if name == image.file_name else image._replace(file_name=name)
+
+    def _listed(self, images: Iterable[Listed]) -> Iterator[Listed]:
+        """The same, counted."""
+        for one in images:
+            self.listed += one.lost_images + one.merged_images if isinstance(one, Finding) else 1
+            yield one
 
 
 def chunk_digest(images: list[Image], refused: dict[int, Finding]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from labelferry.columns import UNKNOWN, Batch
-from labelferry.errors import ExportError, LabelferryError
+from labelferry.errors import AmbiguousError, ExportError, LabelferryError
 from labelferry.findings import Finding
 from labelferry.lightly.conform import Target, Unaccounted
 from labelferry.lightly.write import Prepared, in_order, prepare, write
@@ -58,11 +58,13 @@ class Job:
         """Write the prediction files of a chunk, and count."""
         tally, findings = Tally(), list(chunk.findings)
         tally.found = sum(finding.lost for finding in findings)
+        tally.found_images = sum(finding.lost_images + finding.merged_images for finding in findings)
         for start, prepared in self._prepare(chunk, chunk.images, 0):
             if isinstance(prepared, Finding):
                 finding = chunk.refused.get(start, prepared)
-                findings.append(replace(finding, image=start, lost=prepared.lost))
+                findings.append(replace(finding, image=start, lost=prepared.lost, lost_images=1))
                 tally.found += prepared.lost
+                tally.found_images += 1
                 continue
             counts, found = write(prepared, self.folder)
             tally.merge(counts)
@@ -87,7 +89,9 @@ class Job:
             if at != start + len(images):
                 raise Unaccounted(f"{len(images)} images were to be read, {at - start} were")
         except Exception as error:
-            if isinstance(error, LabelferryError) and not isinstance(error, ExportError):
+            if isinstance(error, AmbiguousError) or (
+                isinstance(error, LabelferryError) and not isinstance(error, ExportError)
+            ):
                 raise
             if len(images) == 1:
                 return [(start, self._failure(error, images[0].file_name))]
@@ -107,7 +111,13 @@ class Job:
             else:
                 sizes = np.array([image.size or UNKNOWN for image in some], np.int64)
                 batch = Batch.without_objects([image.file_name for image in some], sizes)
-                batch.refused = np.full(len(some), self.target.task is TaskType.CLASSIFICATION)
+                if self.target.task is TaskType.CLASSIFICATION:
+                    batch.refused = np.ones(len(some), np.bool_)
+                    text = "the export has no class for this frame, which therefore gets no file"
+                    batch.findings = [
+                        Finding("note", "frame-without-class", image.file_name, text, image=b)
+                        for b, image in enumerate(some)
+                    ]
                 yield batch
 
     def _failure(self, error: Exception, name: str) -> Finding:

@@ -55,7 +55,11 @@ class Options:
     ] = None
     classes: Annotated[
         Iterable[str] | Mapping[str, str] | None,
-        Help("Names of the classes to keep; or new name by old name, where equal new names merge."),
+        Help("Names of the classes to keep; new name by old name keeps and renames."),
+    ] = None
+    rename: Annotated[
+        Mapping[str, str] | None,
+        Help("New name by old name of classes; equal new names merge. All other classes stay."),
     ] = None
     keep_category_ids: Annotated[bool, Help("Keep the source's ids; by default they become 0..N-1.")] = False
     image_prefix: Annotated[
@@ -64,6 +68,14 @@ class Options:
     videos: Annotated[
         str | Path | None,
         Help("Folder of the videos whose frames the labels are for, the datasource's root; or one video."),
+    ] = None
+    input: Annotated[
+        str | Path | None,
+        Help(
+            "Root of the images or videos that Lightly reads, where every image's name is looked up; none: names are "
+            "not checked. By default --videos, or the datasource if it holds images.",
+            metavar="DIR|none",
+        ),
     ] = None
     frames: Annotated[
         str | None,
@@ -95,6 +107,7 @@ class Options:
         Literal["fail", "skip"],
         Help("If labels cannot be read: fail publishes nothing, skip leaves them out."),
     ] = "fail"
+    allow_empty: Annotated[bool, Help("Accept an export without any label file, or without any object.")] = False
     strict: Annotated[bool, Help("Count repairs and warnings as errors.")] = False
     overwrite: Annotated[bool, Help("Replace a task of this name.")] = False
     workers: Annotated[
@@ -114,6 +127,18 @@ class Options:
             TaskType.of(self.task)
         if isinstance(self.classes, str):
             raise UsageError(f"classes is a list of names, or new name by old name, not the text {self.classes!r}")
+        if self.classes is not None:
+            if not isinstance(self.classes, Mapping):
+                object.__setattr__(self, "classes", tuple(self.classes))  # an iterator is read once
+            if not self.classes:
+                raise UsageError("--classes names no class; leave it out to keep all")
+        if self.rename is not None and not isinstance(self.rename, Mapping):
+            raise UsageError(f"rename is new name by old name, not {self.rename!r}")
+        prefix = self.image_prefix.replace("\\", "/")
+        if "://" in prefix or prefix.startswith("/") or ".." in prefix.split("/"):
+            raise UsageError(
+                f"--image-prefix {self.image_prefix!r}: it is a path relative to the input datasource's root"
+            )
         if self.strict and self.on_error == "skip":
             raise UsageError(
                 "--strict counts repairs and warnings as errors, and --on-error skip publishes despite errors"
@@ -144,11 +169,17 @@ class Options:
         """The task type asked for."""
         return None if self.task is None else TaskType.of(self.task)
 
-    def new_names(self) -> Mapping[str, str] | None:
-        """New name by old name of the classes to keep; None keeps all."""
-        if self.classes is None or isinstance(self.classes, Mapping):
-            return self.classes
-        return {name: name for name in self.classes}
+    def new_names(self) -> dict[str, str]:
+        """New name by old name of the classes that are renamed.
+
+        Raises:
+            UsageError: a class has two new names.
+        """
+        names = dict(self.rename or {})
+        for old, new in self.classes.items() if isinstance(self.classes, Mapping) else ():
+            if old != new and names.setdefault(old, new) != new:
+                raise UsageError(f"--rename makes {old!r} {names[old]!r}, and --classes makes it {new!r}")
+        return names
 
 
 class Option(NamedTuple):

@@ -86,7 +86,9 @@ _TYPES: dict[str, Any] = {
     "format": str,
     "task": str | None,
     "classes": dict[str, str] | list[str] | None,
+    "rename": dict[str, str] | None,
     "videos": str | None,
+    "input": str | None,
 }
 """Types in a plan of the options that have several types in Python."""
 
@@ -232,8 +234,9 @@ def _exports(folder: Path, datasource: Path | None) -> Iterator[tuple[Path, list
 def _job(entry: Any, base: Path) -> Job:
     """The job of a plan's entry, whose paths are relative to `base`."""
     keys = {key.name: getattr(entry, key.name) for key in _KEYS}
-    if entry.videos is not None:
-        keys["videos"] = _below(base, entry.videos)
+    for key in ("videos", "input"):
+        if keys[key] not in (None, "none"):
+            keys[key] = _below(base, keys[key])
     if entry.format.endswith(".py") or ".py:" in entry.format:
         keys["format"] = _below(base, entry.format)
     format_options = dict(entry.options)
