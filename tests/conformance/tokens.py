@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import xml.parsers.expat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class Token:
         end: of the part.
         removed: start and end of what is taken away with the part when it is deleted, as the comma behind it.
         doubled: the text in the part's place that duplicates it; None if it cannot be duplicated.
-        garbage: texts that stand for garbage in the part's place.
+        garbage: texts that stand for garbage in the part's place, by the name of the mutation.
         value: the text between quotes that another value of the same kind may replace; None if there is none.
     """
 
@@ -38,7 +38,7 @@ class Token:
     end: int
     removed: tuple[int, int] | None
     doubled: str | None
-    garbage: Sequence[str]
+    garbage: Mapping[str, str]
     value: tuple[int, int] | None = None
 
     @property
@@ -52,7 +52,8 @@ class Mutation(NamedTuple):
 
     Attributes:
         token: that is changed.
-        name: what is done to it: `delete`, `double`, `step`, `other`, or `= TEXT` for garbage.
+        name: what is done to it: `delete`; `double`; `= TEXT` for garbage; `rename` and `empty` for XML elements; for
+            another valid value `step` (another number) and `other` (of another token of the same kind).
         text: of the file.
     """
 
@@ -81,8 +82,8 @@ def _mutated(token: Token, text: str, others: Sequence[str]) -> Iterator[tuple[s
         yield "delete", text[: token.removed[0]] + text[token.removed[1] :]
     if token.doubled is not None:
         yield "double", text[: token.start] + token.doubled + text[token.end :]
-    for garbage in token.garbage:
-        yield f"= {garbage}", text[: token.start] + garbage + text[token.end :]
+    for name, garbage in token.garbage.items():
+        yield name, text[: token.start] + garbage + text[token.end :]
     if token.value is None:
         return
     start, end = token.value
@@ -112,15 +113,19 @@ def tokens(path: Path, text: str) -> list[Token]:
 # JSON and YAML
 
 
+def _garbage(*texts: str) -> dict[str, str]:
+    return {f"= {text}": text for text in texts}
+
+
 class Garbage(NamedTuple):
-    """What stands for garbage in place of values and of keys."""
+    """What stands for garbage in place of values and of keys, by the name of the mutation."""
 
-    values: tuple[str, ...]
-    keys: tuple[str, ...]
+    values: dict[str, str]
+    keys: dict[str, str]
 
 
-JSON = Garbage(("NaN", "null", '"x"', '""', "[]", "{}"), ('"x"', '""', "null"))
-YAML = Garbage((".nan", "NaN", "null", "x", "''", "[]", "{}"), ("x", "''", "null"))
+JSON = Garbage(_garbage("NaN", "null", '"x"', '""', "[]", "{}"), _garbage('"x"', '""', "null"))
+YAML = Garbage(_garbage(".nan", "NaN", "null", "x", "''", "[]", "{}"), _garbage("x", "''", "null"))
 
 
 @dataclass
@@ -148,7 +153,7 @@ def _tree_tokens(text: str, root: _Node, garbage: Garbage) -> list[Token]:
             if key is None:
                 found.append(Token(inner, *span, removed, doubled, garbage.values, text_of))
             else:
-                found.append(Token(f"{inner}:", *span, removed, doubled, ()))
+                found.append(Token(f"{inner}:", *span, removed, doubled, {}))
                 found.append(Token(f"{inner} key", *key, None, None, garbage.keys))
                 found.append(
                     Token(inner, value.start, value.end, (value.start, value.end), None, garbage.values, text_of)
@@ -225,7 +230,7 @@ def _yaml_nodes(text: str) -> _Node:
 
 # XML
 
-XML_GARBAGE = ("", "NaN", "null", "x", "[]", "{}")
+XML_GARBAGE = _garbage("NaN", "null", "x", "[]", "{}")
 ATTRIBUTE = re.compile(r"""\s+([\w:.-]+)\s*=\s*("[^"]*"|'[^']*')""")
 
 
@@ -253,12 +258,12 @@ def _xml_tokens(text: str) -> Iterator[Token]:
         for attribute in ATTRIBUTE.finditer(text, attributes_at, tag.end()):
             inner = f"{place}/@{attribute[1]}"
             value = (attribute.start(2) + 1, attribute.end(2) - 1)
-            found.append(Token(f"{inner} name", *attribute.span(1), None, None, ("x",)))
+            found.append(Token(f"{inner} name", *attribute.span(1), None, None, _garbage("x")))
             found.append(
-                Token(inner, *value, attribute.span(), None, XML_GARBAGE, value if value[1] > value[0] else None)
+                Token(inner, *value, attribute.span(), None, {"= ": "", **XML_GARBAGE}, value if value[1] > value[0] else None)
             )
             whole = attribute[0]
-            found.append(Token(f"{inner} twice", *attribute.span(), None, whole + whole, ()))
+            found.append(Token(f"{inner} twice", *attribute.span(), None, whole + whole, {}))
 
     def end(name: str) -> None:
         _, place, start_at, _ = open_elements.pop()
@@ -267,8 +272,11 @@ def _xml_tokens(text: str) -> Iterator[Token]:
         if not text.startswith("</", at):  # <name/>: expat gives the place of the tag, or of its end
             end_at = text.index(">", start_at) + 1
         whole = text[start_at:end_at]
-        renamed = re.sub(rf"{re.escape(name)}\s*>$", "x>", f"<x{whole[1 + len(name) :]}")
-        garbage = (renamed, "x", f"<{name}></{name}>") if open_elements else ("x", f"<{name}></{name}>", renamed)
+        garbage = {
+            "rename": re.sub(rf"{re.escape(name)}\s*>$", "x>", f"<x{whole[1 + len(name) :]}"),
+            "= x": "x",
+            "empty": f"<{name}></{name}>",
+        }
         found.append(Token(place, start_at, end_at, (start_at, end_at), whole + whole, garbage))
 
     def data(_: str) -> None:
@@ -279,7 +287,7 @@ def _xml_tokens(text: str) -> Iterator[Token]:
         read = text.index("<", at)
         if text[at:read].strip():
             place = f"{open_elements[-1][1]}/text"
-            found.append(Token(place, at, read, (at, read), None, XML_GARBAGE[1:], (at, read)))
+            found.append(Token(place, at, read, (at, read), None, XML_GARBAGE, (at, read)))
 
     parser.StartElementHandler = start
     parser.EndElementHandler = end
@@ -291,14 +299,14 @@ def _xml_tokens(text: str) -> Iterator[Token]:
 # Lines of fields
 
 FIELD = re.compile(r'"[^"\n]*"|[^\s,;:=|"]+')
-TEXT_GARBAGE = ("", "NaN", "null", "x", "[]", "{}")
+TEXT_GARBAGE = _garbage("", "NaN", "null", "x", "[]", "{}")
 
 
 def _line_tokens(text: str) -> Iterator[Token]:
     lines = [(match.start(), match.end()) for match in re.finditer(r"[^\r\n]+", text)]
     numbers = [text.count("\n", 0, start) + 1 for start, _ in lines]
     for number, span, (removed, doubled) in zip(numbers, lines, _neighbours(text, lines, "\n"), strict=True):
-        yield Token(f"line {number}", *span, removed, doubled, ("x", "NaN", ","))
+        yield Token(f"line {number}", *span, removed, doubled, _garbage("x", "NaN", ","))
         fields = [match.span() for match in FIELD.finditer(text, *span)]
         for i, (field, (taken, twice)) in enumerate(zip(fields, _neighbours(text, fields, " "), strict=True)):
             yield Token(f"line {number}, field {i + 1}", *field, taken, twice, TEXT_GARBAGE, field)
