@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
@@ -31,6 +32,7 @@ from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.export import Export, Request, in_batches
 from labelferry.plugin.probe import Match, Probe, json_files, match_results
 from labelferry.plugin.registry import register
+from labelferry.reading.keys import judge_keys, key_evidence
 from labelferry.reading.text import decode_part, json_fault, read_bytes_without_bom
 from labelferry.task_type import TaskType
 
@@ -54,6 +56,7 @@ class _Video(Struct):
     name: str | None = None
     width: int | None = None
     height: int | None = None
+    length: int | None = None
 
 
 class _Track(Struct):
@@ -65,17 +68,28 @@ class _Track(Struct):
     score: float | None = None
     bboxes: list[_Box | None] | None = None
     segmentations: list[Raw] | None = None
+    areas: list[float | None] | None = None
 
 
 class _Dataset(Struct):
     videos: list[Raw] | UnsetType = UNSET
     annotations: list[Raw] | UnsetType = UNSET
-    categories: list[_Category] | UnsetType = UNSET
+    categories: list[Raw] | UnsetType = UNSET
 
+
+_IGNORED = {
+    _Dataset: ("info", "licenses"),
+    _Video: ("license", "coco_url", "flickr_url", "date_captured"),
+    _Track: ("iscrowd", "height", "width", "length"),
+    _Category: ("supercategory",),
+}
+"""Keys of the format that are not read."""
 
 _DATASET = msgspec.json.Decoder(_Dataset)
 _LIST = msgspec.json.Decoder(list[Raw])
+_KEYS = msgspec.json.Decoder(dict[str, Raw])
 _VIDEO = msgspec.json.Decoder(_Video)
+_CATEGORY = msgspec.json.Decoder(_Category)
 _TRACK = msgspec.json.Decoder(_Track)
 _SEGMENTATIONS = msgspec.json.Decoder(list[Any])
 
@@ -144,17 +158,23 @@ class _VisExport(Export):
 
     def __init__(self, path: Path, dataset: Path | None, request: Request) -> None:
         self._path = str(path)
-        content, is_results = _parse(path)
+        keys: Counter[str] = Counter()
+        content, is_results = _parse(path, keys)
         if is_results and dataset is None:
             text = "a results file, a bare list; name the file with the videos and categories with --dataset"
             raise ExportError(text, where=str(path), code="results-without-dataset")
-        base = content if dataset is None else _parse(dataset)[0]
+        base_keys = keys if dataset is None else Counter[str]()
+        base = content if dataset is None else _parse(dataset, base_keys)[0]
         if base.videos is UNSET or base.categories is UNSET or content.annotations is UNSET:
             text = "it needs 'videos', 'categories' and 'annotations'; is it a YouTube-VIS file?"
             raise ExportError(text, where=str(path), code="not-youtubevis")
         self._findings: list[Finding] = []
-        self._videos = _read_videos(base.videos, dataset or path, self._findings)
-        self._tracks = _read_tracks(content.annotations, self._videos, path, self._findings)
+        self._videos = _read_videos(base.videos, dataset or path, base_keys, self._findings)
+        self._tracks = _read_tracks(content.annotations, self._videos, is_results, path, keys, self._findings)
+        categories = _read_categories(base.categories, dataset or path, base_keys)
+        self._findings += judge_keys(keys, str(path))
+        if dataset is not None:
+            self._findings += judge_keys(base_keys, str(dataset))
         has_masks = any(
             not _is_null(mask)
             for tracks in self._tracks.values()
@@ -164,7 +184,7 @@ class _VisExport(Export):
         super().__init__(
             request,
             YouTubeVis.tasks if has_masks else (TaskType.OBJECT_DETECTION,),
-            [Category(category.id, category.name) for category in base.categories],
+            categories,
             [str(path)] if dataset is None else [str(path), str(dataset)],
         )
 
@@ -172,7 +192,8 @@ class _VisExport(Export):
         return {**self.__dict__, "_videos": {}, "_tracks": {}, "_findings": []}
 
     def count_images(self) -> int:
-        return sum(len(video.file_names) for video in self._videos.values())
+        listed = sum(len(video.file_names) for video in self._videos.values())
+        return listed + sum(finding.lost_images for finding in self._findings)
 
     def images(self) -> Iterator[Image | Finding]:
         yield from self._findings
@@ -256,7 +277,7 @@ class _VisExport(Export):
         return f"{self._path}, annotation id {image.source.ids[place]}, {image.file_name}"
 
 
-def _read_videos(raws: list[Raw], path: Path, findings: list[Finding]) -> dict[int | str, _Video]:
+def _read_videos(raws: list[Raw], path: Path, keys: Counter[str], findings: list[Finding]) -> dict[int | str, _Video]:
     """Videos by their id."""
     videos: dict[int | str, _Video] = {}
     for index, raw in enumerate(raws):
@@ -264,15 +285,25 @@ def _read_videos(raws: list[Raw], path: Path, findings: list[Finding]) -> dict[i
         try:
             video = _VIDEO.decode(raw)
         except _UNDECODABLE as error:
-            findings.append(Finding.error("broken-video", where, str(error)))
+            findings.append(Finding.error("broken-video", where, str(error), lost_images=_count_names(raw)))
             continue
+        _count_keys(_Video, raw, keys)
         if videos.setdefault(video.id, video) is not video:
-            findings.append(Finding.error("video-id-twice", where, f"two videos have the id {video.id}"))
+            text, lost = f"two videos have the id {video.id}", len(video.file_names)
+            findings.append(Finding.error("video-id-twice", where, text, lost_images=lost))
+        elif video.length is not None and video.length != len(video.file_names):
+            text = f"its length is {video.length}, and file_names has {len(video.file_names)} names"
+            findings.append(Finding.warning("video-length", where, text))
     return videos
 
 
 def _read_tracks(
-    raws: list[Raw], videos: Mapping[int | str, _Video], path: Path, findings: list[Finding]
+    raws: list[Raw],
+    videos: Mapping[int | str, _Video],
+    is_results: bool,
+    path: Path,
+    keys: Counter[str],
+    findings: list[Finding],
 ) -> dict[int | str, list[_Track]]:
     """Tracks by their video, each with an entry for every frame."""
     tracks: dict[int | str, list[_Track]] = {}
@@ -283,20 +314,66 @@ def _read_tracks(
         except _UNDECODABLE as error:
             findings.append(Finding.error("broken-annotation", where, str(error), lost=_count_objects(raw)))
             continue
+        _count_keys(_Track, raw, keys)
         where += f" (id {track.id})" if track.id is not None else ""
         video = videos.get(track.video_id)
+        code, text = "", ""
         if video is None:
-            text = f"video_id {track.video_id!r} is not the id of any video"
-            findings.append(Finding.error("unknown-video", where, text, lost=_count_objects(raw)))
+            code, text = "unknown-video", f"video_id {track.video_id!r} is not the id of any video"
+        elif is_results and track.score is None:
+            code, text = "score-missing", "a result without a score"
+        else:
+            lengths = {len(column) for column in (track.bboxes, track.segmentations) if column is not None}
+            if lengths != {len(video.file_names)}:
+                have = " and ".join(map(str, sorted(lengths))) or "no"
+                frames = len(video.file_names)
+                code = "track-length"
+                text = f"{have} entries in bboxes and segmentations, the video has {frames} frames"
+        if code:
+            findings.append(Finding.error(code, where, text, lost=_count_objects(raw)))
             continue
-        lengths = {len(column) for column in (track.bboxes, track.segmentations) if column is not None}
-        if lengths != {len(video.file_names)}:
-            have = " and ".join(map(str, sorted(lengths))) or "no"
-            text = f"{have} entries in bboxes and segmentations, the video has {len(video.file_names)} frames"
-            findings.append(Finding.error("track-length", where, text, lost=_count_objects(raw)))
-            continue
+        if without := _count_areas_alone(track):
+            text = f"areas has {without} entries for frames of which neither bboxes nor segmentations has one"
+            findings.append(Finding.warning("area-alone", where, text, without))
         tracks.setdefault(track.video_id, []).append(track)
     return tracks
+
+
+def _read_categories(raws: list[Raw], path: Path, keys: Counter[str]) -> list[Category]:
+    categories = []
+    for index, raw in enumerate(raws):
+        try:
+            category = _CATEGORY.decode(raw)
+        except _UNDECODABLE as error:
+            raise ExportError(str(error), where=f"{path}, category {index}", code="broken-category") from None
+        _count_keys(_Category, raw, keys)
+        categories.append(Category(category.id, category.name))
+    return categories
+
+
+def _count_keys(kind: type[Struct], raw: bytes | Raw, keys: Counter[str]) -> None:
+    """Count the keys of an object that are not read."""
+    given = _KEYS.decode(raw).keys()
+    unread = given - set(kind.__struct_fields__)
+    if unread:
+        missing = tuple(name for name in kind.__struct_fields__ if name not in given)
+        keys.update(key_evidence(key, missing, _IGNORED[kind]) for key in unread)
+
+
+def _count_areas_alone(track: _Track) -> int:
+    """Frames of which a track has an area, and neither box nor mask."""
+    columns = zip_longest(track.areas or (), track.bboxes or (), track.segmentations or ())
+    return sum(bool(area) and box is None and (mask is None or _is_null(mask)) for area, box, mask in columns)
+
+
+def _count_names(video: Raw) -> int:
+    """File names of a video, whatever else is wrong with it."""
+    try:
+        content = msgspec.json.decode(bytes(video).decode(errors="replace"))
+    except _UNDECODABLE:
+        return 0
+    names = content.get("file_names") if isinstance(content, dict) else None
+    return len(names) if isinstance(names, list) else 0
 
 
 def _is_null(mask: Raw) -> bool:
@@ -347,11 +424,15 @@ def _source(tracks: list[_Track], place: int, size: tuple[int, int] | None, foun
     )
 
 
-def _parse(path: Path) -> tuple[_Dataset, bool]:
-    """A file, and whether it is a bare list of results."""
+def _parse(path: Path, keys: Counter[str]) -> tuple[_Dataset, bool]:
+    """A file, and whether it is a bare list of results; counts its keys that are not read."""
     content = read_bytes_without_bom(path)
     is_results = content[:64].lstrip()[:1] == b"["
     try:
-        return (_Dataset(annotations=_LIST.decode(content)) if is_results else _DATASET.decode(content)), is_results
+        if is_results:
+            return _Dataset(annotations=_LIST.decode(content)), True
+        dataset = _DATASET.decode(content)
     except _UNDECODABLE as error:
         raise json_fault(error, path, content) from None
+    _count_keys(_Dataset, content, keys)
+    return dataset, False

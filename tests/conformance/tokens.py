@@ -260,7 +260,14 @@ def _xml_tokens(text: str) -> Iterator[Token]:
             value = (attribute.start(2) + 1, attribute.end(2) - 1)
             found.append(Token(f"{inner} name", *attribute.span(1), None, None, _garbage("x")))
             found.append(
-                Token(inner, *value, attribute.span(), None, {"= ": "", **XML_GARBAGE}, value if value[1] > value[0] else None)
+                Token(
+                    inner,
+                    *value,
+                    attribute.span(),
+                    None,
+                    {"= ": "", **XML_GARBAGE},
+                    value if value[1] > value[0] else None,
+                )
             )
             whole = attribute[0]
             found.append(Token(f"{inner} twice", *attribute.span(), None, whole + whole, {}))

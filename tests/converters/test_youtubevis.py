@@ -148,7 +148,63 @@ def test_text_that_is_not_utf_8_is_an_error_of_its_video_or_annotation(convert: 
 def test_what_is_no_export(fails: Any, tmp_path: Path, text: str, code: str) -> None:
     (tmp_path / "a.json").write_text(text)
     assert code in fails(tmp_path / "a.json", format="youtubevis")
-    assert "file-missing" in fails(tmp_path / "b.json", format="youtubevis")
+
+
+def test_keys_that_are_not_read_are_noted_and_misspelt_ones_suspected(convert: Any, vis: Path, changed: Any) -> None:
+    convert(vis / "instances.json", format="youtubevis")
+    notes = {message for note in convert.report.notes for _, message in note.examples}
+    assert notes == {"'info' is not read", "'iscrowd' is not read (2 times)", "'supercategory' is not read"}
+
+    def edit(content: Any) -> None:
+        content["annotations"][1]["segmentation"] = content["annotations"][1].pop("segmentations")
+
+    convert(changed(edit), format="youtubevis")
+    messages = {warning.code: [message for _, message in warning.examples] for warning in convert.report.warnings}
+    assert messages["unknown-key"] == ["'segmentation' is not read; did you mean 'segmentations'?"]
+    assert messages.keys() == {"unknown-key", "area-alone"}
+
+
+def test_an_area_of_a_frame_without_box_and_mask_is_a_warning(convert: Any, changed: Any) -> None:
+    def edit(content: Any) -> None:
+        content["annotations"][1]["segmentations"][1] = None
+
+    convert(changed(edit), format="youtubevis")
+    assert [(warning.code, warning.count) for warning in convert.report.warnings] == [("area-alone", 1)]
+
+
+@pytest.mark.parametrize("score", ['"score": null, ', ""])
+def test_a_result_without_a_score_is_an_error(fails: Any, vis: Path, tmp_path: Path, score: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text((vis / "results.json").read_text().replace('"score": 0.75, ', score))
+    ((where, message),) = fails(path, format="youtubevis", dataset=vis / "instances.json")["score-missing"]
+    assert (where, message) == (f"{path}, annotation 0", "a result without a score")
+
+
+def test_a_length_other_than_the_number_of_file_names_is_a_warning(convert: Any, changed: Any) -> None:
+    def edit(content: Any) -> None:
+        content["videos"][1]["file_names"] = []
+
+    convert(changed(edit), format="youtubevis")
+    assert [(warning.code, warning.count) for warning in convert.report.warnings] == [("video-length", 1)]
+
+
+def test_images_of_videos_that_cannot_be_read_are_lost(convert: Any, changed: Any) -> None:
+    def edit(content: Any) -> None:
+        first = content["videos"][0]
+        content["videos"] += [first, {"id": 10, "file_names": ["a.png", 7]}]
+
+    convert(changed(edit), format="youtubevis", on_error="skip")
+    assert {error.code for error in convert.report.errors} == {"video-id-twice", "broken-video"}
+    assert (convert.report.found_images, convert.report.lost_images) == (4 + 3 + 2, 3 + 2)
+
+
+@pytest.mark.parametrize("category", [{"id": 1}, {"name": "a"}, {"id": "1", "name": "a"}, 7])
+def test_a_category_that_cannot_be_read_is_an_error(fails: Any, changed: Any, category: Any) -> None:
+    def edit(content: Any) -> None:
+        content["categories"].append(category)
+
+    ((where, _),) = fails(changed(edit), format="youtubevis")["broken-category"]
+    assert where.endswith("instances.json, category 2")
 
 
 def entries(annotations: Any) -> int:
