@@ -55,19 +55,32 @@ _SEMANTIC = {"task": "semantic-segmentation"}
 _CLASSES = {"task": "classification", "on_error": "skip"}  # of an image without a tag
 _CITYSCAPES = {"images": "leftImg8bit", "suffix": "_gtFine_instanceIds"}
 _KITTI = "car 0.00 0 0.00 8.00 6.00 28.00 16.00 0 0 0 0 0 0 0\nperson 0.00 0 0.00 1.00 2.00 3.00 9.00 0 0 0 0 0 0 0\n"
+# YOLO's lines say by their number of columns what they are: one line alone could be of another kind.
+_YOLO_BOXES = "0 0.375 0.5 0.25 0.5\n1 0.75 0.625 0.5 0.25\n"
+_POSES = "0 0.375 0.5 0.25 0.5 0.375 0.25 2 0.25 0.5 1 0 0 0\n0 0.5 0.5 0.25 0.5 0.5 0.25 2 0 0 0 0.5 0.75 2\n"
+_FLAT_POSES = "0 0.375 0.5 0.25 0.5 0.375 0.25 0.25 0.5 0 0\n0 0.5 0.5 0.25 0.5 0.5 0.25 0.5 0.75 0.5 0.5\n"
+_OBB = "0 0.5 0.25 0.6875 0.5 0.5 0.75 0.3125 0.5\n0 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5\n"
 _YOLO = "path: .\ntrain: images\nnames:\n  0: person\n  1: car\n"
-_COCO = (
-    '{"images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}, {"id": 2, "file_name": "b.png", "width": '
-    '64, "height": 48}], "categories": [{"id": 3, "name": "person"}, {"id": 7, "name": "car"}], "annotations": [{"id": '
-    '1, "image_id": 1, "category_id": 3, "bbox": [8, 6, 20, 10], "iscrowd": 0, "segmentation": [[8, 6, 28, 6, 28, 16]]'
-    '}, {"id": 2, "image_id": 1, "category_id": 7, "bbox": [0, 0, 2, 1], "iscrowd": 1, "segmentation": {"size": [48, 64]'
-    ', "counts": [0, 1, 47, 1, 3023]}}]}'
-)
-_YOUTUBEVIS = (
-    '{"videos": [{"id": 7, "width": 64, "height": 48, "length": 2, "file_names": ["v/0.jpg", "v/1.jpg"]}], "categories"'
-    ': [{"id": 1, "name": "person"}, {"id": 4, "name": "car"}], "annotations": [{"id": 1, "video_id": 7, "category_id": '
-    '1, "iscrowd": 0, "bboxes": [[8, 10, 12, 16], [12, 10, 12, 16]]}]}'
-)
+_COCO = """{
+ "images": [
+  {"id": 1, "file_name": "a.png", "width": 64, "height": 48},
+  {"id": 2, "file_name": "b.png", "width": 64, "height": 48}
+ ],
+ "categories": [{"id": 3, "name": "person"}, {"id": 7, "name": "car"}],
+ "annotations": [
+  {"id": 1, "image_id": 1, "category_id": 3, "bbox": [8, 6, 20, 10], "iscrowd": 0,
+   "segmentation": [[8, 6, 28, 6, 28, 16]]},
+  {"id": 2, "image_id": 1, "category_id": 7, "bbox": [0, 0, 2, 1], "iscrowd": 1,
+   "segmentation": {"size": [48, 64], "counts": [0, 1, 47, 1, 3023]}}
+ ]
+}
+"""
+_YOUTUBEVIS = """{
+ "videos": [{"id": 7, "width": 64, "height": 48, "length": 2, "file_names": ["v/0.jpg", "v/1.jpg"]}],
+ "categories": [{"id": 1, "name": "person"}, {"id": 4, "name": "car"}],
+ "annotations": [{"id": 1, "video_id": 7, "category_id": 1, "iscrowd": 0, "bboxes": [[8, 10, 12, 16], [12, 10, 12, 16]]}]
+}
+"""
 _LABELBOX = (
     '{"data_row": {"id": "1", "global_key": "a.png", "external_id": "a.png"}, "media_attributes": {"width": 64, '
     '"height": 48}, "projects": {"p": {"labels": [{"annotations": {"objects": [{"annotation_kind": "ImageBoundingBox", '
@@ -158,17 +171,29 @@ EXPORTS: dict[str, FixtureExport] = {
     "voc without images": FixtureExport("voc", "voc/xml_only", ".", {}),
     "yolo": FixtureExport("yolo", "yolo", "data.yaml", {}),
     "yolo segmentation": FixtureExport("yolo", "yolo/segmentation", "data.yaml", {}),
-    "yolo pose": FixtureExport("yolo", "yolo/pose", "data.yaml", {}),
-    "yolo flat pose": FixtureExport("yolo", "yolo/pose", "flat.yaml", {}),
-    "yolo oriented": FixtureExport("yolo", "yolo/obb", "data.yaml", {"obb": True}),
-    "yolo polygons of four": FixtureExport("yolo", "yolo/obb", "data.yaml", {}),
+    "yolo pose": FixtureExport("yolo", "yolo/pose", "data.yaml", {}, written={"labels/a.txt": _POSES}),
+    "yolo flat pose": FixtureExport("yolo", "yolo/pose", "flat.yaml", {}, written={"flat/labels/a.txt": _FLAT_POSES}),
+    "yolo oriented": FixtureExport("yolo", "yolo/obb", "data.yaml", {"obb": True}, written={"labels/a.txt": _OBB}),
+    "yolo polygons of four": FixtureExport("yolo", "yolo/obb", "data.yaml", {}, written={"labels/a.txt": _OBB}),
     "yolo darknet": FixtureExport("yolo", "yolo/darknet", "obj.data", {}),
     "yolo lists": FixtureExport("yolo", "yolo/lists", "data.yaml", {}),
-    "yolo plain": FixtureExport("yolo", "yolo/plain", ".", {}),
+    "yolo plain": FixtureExport("yolo", "yolo/plain", ".", {}, written={"labels/a.txt": _YOLO_BOXES}),
     "yolo roboflow": FixtureExport("yolo", "yolo/roboflow", "data.yaml", {}),
     "yolo scores": FixtureExport("yolo", "yolo/predictions", "data.yaml", {"labels": "runs/boxes/labels"}),
-    "yolo scores of masks": FixtureExport("yolo", "yolo/predictions", "data.yaml", {"labels": "runs/masks/labels"}),
-    "yolo scores of poses": FixtureExport("yolo", "yolo/predictions", "pose.yaml", {"labels": "runs/poses/labels"}),
+    "yolo scores of masks": FixtureExport(
+        "yolo",
+        "yolo/predictions",
+        "data.yaml",
+        {"labels": "runs/masks/labels"},
+        written={"runs/masks/labels/b.txt": "1 0.5 0.5 0.75 0.5 0.5 0.75 0.5\n"},
+    ),
+    "yolo scores of poses": FixtureExport(
+        "yolo",
+        "yolo/predictions",
+        "pose.yaml",
+        {"labels": "runs/poses/labels"},
+        written={"runs/poses/labels/b.txt": "0 0.5 0.5 0.25 0.5 0.5 0.25 0.5 0.75\n"},
+    ),
     "yolo video": FixtureExport("yolo", "yolo/video", "data.yaml", {"labels": "labels", "videos": "videos"}),
     "youtubevis": FixtureExport("youtubevis", "youtubevis", "instances.json", {}),
     "youtubevis frames": FixtureExport("youtubevis", "youtubevis", "instances.json", {**_BOXES, "videos": "videos"}),

@@ -5,8 +5,8 @@
 prints how many mutations of each format end in which outcome, and lists those that are wrong: SILENT (other files, and
 neither an error nor a finding more) and CRASH (an exception that is not labelferry's).
 
-A token that is deleted, doubled or replaced by garbage gives an error, a finding, or identical files. Another valid value
-changes that value and nothing else. What else is right is listed in `mutation_rules`, with the reason.
+A token that is deleted, doubled or replaced by garbage gives an error, a finding, or identical files. Another valid
+value changes that value and nothing else. What else is right is listed in `mutation_rules`, with the reason.
 """
 
 from __future__ import annotations
