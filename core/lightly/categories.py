@@ -119,19 +119,25 @@ def plan_categories(
     )
 
 
-_NO_NAME = re.compile(r"(?i:\.?nan|\.?inf|null|undefined|n/a)|None|~|\[.*\]|\{.*\}")
+_NO_NAME = re.compile(r"(?i:\.?nan|\.?inf|null|undefined|n/a)|None|\[.*\]|\{.*\}|[\W_]*")
 """What programs write in place of a value that is missing, or that is no text; a class may well be called `none`."""
 
 
 def category_findings(categories: Iterable[Category]) -> Iterator[Finding]:
-    """Warnings of names that several categories have, and of names that stand for a missing value."""
-    counts = Counter(category.name for category in categories)
-    for name, count in counts.items():
+    """Warnings of names that several categories or keypoints have, and of names that stand for a missing value."""
+    categories = list(categories)
+    for name, count in Counter(category.name for category in categories).items():
         if count > 1:
             text = f"{count} categories have the name {name!r}; --rename '{name}={name}' makes them one"
             yield Finding.warning("category-name-twice", "", text)
-        if _NO_NAME.fullmatch(name):
-            yield Finding.warning("category-name-odd", "", f"a category has the name {name!r}: is its name missing?")
+    for category in categories:
+        for name, count in Counter(category.keypoints).items():
+            if count > 1:
+                text = f"{count} keypoints of the category {category.name!r} have the name {name!r}"
+                yield Finding.warning("category-name-twice", "", text)
+        for what, name in [("a category", category.name), *(("a keypoint", name) for name in category.keypoints)]:
+            if _NO_NAME.fullmatch(name) or not name.isprintable():
+                yield Finding.warning("category-name-odd", "", f"{what} has the name {name!r}: is its name missing?")
 
 
 def _check_names(option: str, given: Iterable[str], names: set[str]) -> None:

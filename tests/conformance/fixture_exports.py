@@ -78,7 +78,9 @@ _COCO = """{
 _YOUTUBEVIS = """{
  "videos": [{"id": 7, "width": 64, "height": 48, "length": 2, "file_names": ["v/0.jpg", "v/1.jpg"]}],
  "categories": [{"id": 1, "name": "person"}, {"id": 4, "name": "car"}],
- "annotations": [{"id": 1, "video_id": 7, "category_id": 1, "iscrowd": 0, "bboxes": [[8, 10, 12, 16], [12, 10, 12, 16]]}]
+ "annotations": [
+  {"id": 1, "video_id": 7, "category_id": 1, "iscrowd": 0, "bboxes": [[8, 10, 12, 16], [12, 10, 12, 16]]}
+ ]
 }
 """
 _LABELBOX = (
