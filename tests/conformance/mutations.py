@@ -12,6 +12,7 @@ value changes that value and nothing else. What else is right is listed in `muta
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -19,6 +20,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,7 +135,7 @@ def difference(before: Result, after: Result) -> tuple[str, str]:
 
     Scopes: `prediction` (one, in one file), `moved` (one, from a file into another), `removed N` and `added N` (of the
     predictions, and as many objects found), `image -N` and `image +N` (of the files, with their objects), `file name`,
-    `class name`, `classes` (only the schema), `file` (one), `wide` (all else).
+    `class name`, `classes` (only the schema), `order` (of predictions), `file` (one), `wide` (all else).
     """
     lines = [f"- {name}: {one}" for name in before.files for one in _missing(before, after, name)]
     lines += [f"+ {name}: {one}" for name in after.files for one in _missing(after, before, name)]
@@ -182,7 +184,9 @@ def _scope(before: Result, after: Result, gone: set[str], new: set[str]) -> str:
         return "wide"
     if (lost, won) == (1, 1):
         return "prediction" if len(changed) == 1 else "moved" if sorted(minus) == sorted(plus) else "wide"
-    return "file" if len(changed) == 1 and lost == won else "order" if lost == won == 0 else "wide"
+    if lost == won == 0:
+        return "order"
+    return "file" if len(changed) == 1 and lost == won else "wide"
 
 
 def _renamed(before: list[Any], after: list[Any]) -> tuple[str, str] | None:
@@ -241,9 +245,16 @@ class Mutator:
 
 def run(name: str) -> list[Judged]:
     """Every mutation of one export."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        mutator = Mutator(name, EXPORTS[name], Path(folder))
+    with in_memory() as folder:
+        mutator = Mutator(name, EXPORTS[name], folder)
         return [mutator.judge(path, mutation) for path, mutation in mutator.mutations()]
+
+
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """A folder in memory, where the system has one."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 def selected(arguments: Iterable[str]) -> list[str]:

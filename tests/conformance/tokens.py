@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import yaml
 
-NUMBER = re.compile(r"-?\d+(\.\d+)?")
+NUMBER = re.compile(r"""(["']?)(-?\d+(?:\.\d+)?)\1""")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Token:
         removed: start and end of what is taken away with the part when it is deleted, as the comma behind it.
         doubled: the text in the part's place that duplicates it; None if it cannot be duplicated.
         garbage: texts that stand for garbage in the part's place, by the name of the mutation.
-        value: the text between quotes that another value of the same kind may replace; None if there is none.
+        value: start and end of the value that another one of the same kind may replace; None if there is none.
     """
 
     place: str
@@ -88,10 +88,11 @@ def _mutated(token: Token, text: str, others: Sequence[str]) -> Iterator[tuple[s
         return
     start, end = token.value
     value = text[start:end]
-    if NUMBER.fullmatch(value):
-        places = len(value.partition(".")[2])
-        stepped = f"{float(value) / 2:.{places + 1}f}" if places else str(int(value) + 1)
-        yield "step", text[:start] + stepped + text[end:]
+    if match := NUMBER.fullmatch(value):
+        quote, number = match[1], match[2]
+        places = len(number.partition(".")[2])
+        stepped = f"{float(number) / 2:.{places + 1}f}" if places else str(int(number) + 1)
+        yield "step", f"{text[:start]}{quote}{stepped}{quote}{text[end:]}"
     for other in others:
         if other != value:
             yield "other", text[:start] + other + text[end:]
@@ -135,7 +136,6 @@ class _Node:
     start: int
     end: int
     children: list[tuple[str, tuple[int, int] | None, _Node]]  # name, key, value
-    is_quoted: bool = False
 
 
 def _tree_tokens(text: str, root: _Node, garbage: Garbage) -> list[Token]:
@@ -147,9 +147,9 @@ def _tree_tokens(text: str, root: _Node, garbage: Garbage) -> list[Token]:
             node.children, spans, _neighbours(text, spans), strict=True
         ):
             inner = f"{place}{name}".removeprefix(".")
-            text_of = (value.start + value.is_quoted, value.end - value.is_quoted) if not value.children else None
-            if text_of is not None and text[text_of[0] : text_of[1]] in ("", "[]", "{}", "null"):
-                text_of = None
+            text_of = None
+            if not value.children and text[value.start : value.end] not in ('""', "''", "[]", "{}", "null", ""):
+                text_of = (value.start, value.end)
             if key is None:
                 found.append(Token(inner, *span, removed, doubled, garbage.values, text_of))
             else:
@@ -190,7 +190,7 @@ def _json_nodes(text: str) -> _Node:
         start, children = at, []
         if text[at] not in "[{":
             pattern = string if text[at] == '"' else scalar
-            return _Node(at, pattern.match(text, at).end(), [], text[at] == '"')  # type: ignore[union-attr]
+            return _Node(at, pattern.match(text, at).end(), [])  # type: ignore[union-attr]
         is_object = text[at] == "{"
         at = skipped(at + 1)
         while text[at] not in "]}":
@@ -221,7 +221,7 @@ def _yaml_nodes(text: str) -> _Node:
             return _Node(start, end, children)
         if isinstance(node, yaml.SequenceNode):
             return _Node(start, end, [(f"[{i}]", None, node_of(value)) for i, value in enumerate(node.value)])
-        return _Node(start, end, [], text[start:end][:1] in ("'", '"'))
+        return _Node(start, end, [])
 
     root = yaml.compose(text, yaml.SafeLoader)
     assert root is not None
@@ -236,13 +236,14 @@ ATTRIBUTE = re.compile(r"""\s+([\w:.-]+)\s*=\s*("[^"]*"|'[^']*')""")
 
 def _xml_tokens(text: str) -> Iterator[Token]:
     content = text.encode()
+    is_ascii = text.isascii()
     parser = xml.parsers.expat.ParserCreate()
     open_elements: list[tuple[str, str, int, dict[str, int]]] = []  # name, place, start, children by name
     found: list[Token] = []
     read = 0
 
     def position() -> int:
-        return len(content[: parser.CurrentByteIndex].decode())
+        return parser.CurrentByteIndex if is_ascii else len(content[: parser.CurrentByteIndex].decode())
 
     def start(name: str, _: object) -> None:
         at = position()
