@@ -32,7 +32,7 @@ from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.export import Export, Request, in_batches
 from labelferry.plugin.probe import Match, Probe, json_files, match_results
 from labelferry.plugin.registry import register
-from labelferry.reading.keys import judge_keys, key_evidence
+from labelferry.reading.keys import key_evidence
 from labelferry.reading.text import decode_part, json_fault, read_bytes_without_bom
 from labelferry.task_type import TaskType
 
@@ -65,7 +65,7 @@ class _Track(Struct):
     video_id: int | str
     category_id: Annotated[int, Meta(ge=-(2**53), le=2**53)]
     id: int | str | None = None
-    score: float | None = None
+    score: float | UnsetType = UNSET
     bboxes: list[_Box | None] | None = None
     segmentations: list[Raw] | None = None
     areas: list[float | None] | None = None
@@ -74,22 +74,21 @@ class _Track(Struct):
 class _Dataset(Struct):
     videos: list[Raw] | UnsetType = UNSET
     annotations: list[Raw] | UnsetType = UNSET
-    categories: list[Raw] | UnsetType = UNSET
+    categories: list[_Category] | UnsetType = UNSET
 
 
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _IGNORED = {
     _Dataset: ("info", "licenses"),
-    _Video: ("license", "coco_url", "flickr_url", "date_captured"),
-    _Track: ("iscrowd", "height", "width", "length"),
     _Category: ("supercategory",),
+    _Video: ("license", "coco_url", "flickr_url", "date_captured"),
+    _Track: ("iscrowd", "width", "height", "length", "category", "occlusion"),
 }
-"""Keys of the format that are not read."""
+"""Keys of the format that are not read: no misspelt ones."""
 
 _DATASET = msgspec.json.Decoder(_Dataset)
 _LIST = msgspec.json.Decoder(list[Raw])
-_KEYS = msgspec.json.Decoder(dict[str, Raw])
 _VIDEO = msgspec.json.Decoder(_Video)
-_CATEGORY = msgspec.json.Decoder(_Category)
 _TRACK = msgspec.json.Decoder(_Track)
 _SEGMENTATIONS = msgspec.json.Decoder(list[Any])
 
@@ -158,33 +157,31 @@ class _VisExport(Export):
 
     def __init__(self, path: Path, dataset: Path | None, request: Request) -> None:
         self._path = str(path)
-        keys: Counter[str] = Counter()
-        content, is_results = _parse(path, keys)
+        self._unread: Counter[str] = Counter()
+        content, is_results = _parse(path, self._unread)
         if is_results and dataset is None:
             text = "a results file, a bare list; name the file with the videos and categories with --dataset"
             raise ExportError(text, where=str(path), code="results-without-dataset")
-        base_keys = keys if dataset is None else Counter[str]()
-        base = content if dataset is None else _parse(dataset, base_keys)[0]
+        base = content if dataset is None else _parse(dataset, self._unread)[0]
         if base.videos is UNSET or base.categories is UNSET or content.annotations is UNSET:
             text = "it needs 'videos', 'categories' and 'annotations'; is it a YouTube-VIS file?"
             raise ExportError(text, where=str(path), code="not-youtubevis")
         self._findings: list[Finding] = []
-        self._videos = _read_videos(base.videos, dataset or path, base_keys, self._findings)
-        self._tracks = _read_tracks(content.annotations, self._videos, is_results, path, keys, self._findings)
-        categories = _read_categories(base.categories, dataset or path, base_keys)
-        self._findings += judge_keys(keys, str(path))
-        if dataset is not None:
-            self._findings += judge_keys(base_keys, str(dataset))
-        has_masks = any(
-            not _is_null(mask)
-            for tracks in self._tracks.values()
-            for track in tracks
-            for mask in track.segmentations or ()
-        )
+        self._videos = _read_videos(base.videos, dataset or path, self._findings, self._unread)
+        self._not_listed = sum(finding.lost_images + finding.merged_images for finding in self._findings)
+        tracks = _read_tracks(content.annotations, self._videos, path, self._findings, self._unread)
+        self._tracks: dict[int | str, list[_Track]] = {}
+        for track in tracks:
+            self._tracks.setdefault(track.video_id, []).append(track)
+        self._has_scores = any(track.score is not UNSET for track in tracks)
+        if is_results and tracks and not self._has_scores:
+            text = "no result has a score, which results of YouTube-VIS have; the one of --score is taken"
+            self._findings.append(Finding.warning("results-without-scores", str(path), text, len(tracks)))
+        has_masks = any(not _is_null(mask) for track in tracks for mask in track.segmentations or ())
         super().__init__(
             request,
             YouTubeVis.tasks if has_masks else (TaskType.OBJECT_DETECTION,),
-            categories,
+            [Category(category.id, category.name) for category in base.categories],
             [str(path)] if dataset is None else [str(path), str(dataset)],
         )
 
@@ -192,8 +189,10 @@ class _VisExport(Export):
         return {**self.__dict__, "_videos": {}, "_tracks": {}, "_findings": []}
 
     def count_images(self) -> int:
-        listed = sum(len(video.file_names) for video in self._videos.values())
-        return listed + sum(finding.lost_images for finding in self._findings)
+        return self._not_listed + sum(len(video.file_names) for video in self._videos.values())
+
+    def judge(self, evidence: Mapping[str, int]) -> Iterator[Finding]:
+        yield from super().judge(Counter(evidence) + self._unread)
 
     def images(self) -> Iterator[Image | Finding]:
         yield from self._findings
@@ -209,7 +208,7 @@ class _VisExport(Export):
                 number = numbers[place]
                 frame = int(number[1]) if number and all(numbers) else place
                 named = video.name or os.path.dirname(name.replace("\\", "/")) or str(video.id)
-                source = _source(tracks, place, size, found[place], boxes_suffice)
+                source = _source(tracks, place, size, found[place], boxes_suffice, self._has_scores)
                 yield Image(name, source, VideoFrame(named, frame))
 
     def read(self, images: Sequence[Image], payload: Any) -> Iterator[Batch]:
@@ -277,102 +276,88 @@ class _VisExport(Export):
         return f"{self._path}, annotation id {image.source.ids[place]}, {image.file_name}"
 
 
-def _read_videos(raws: list[Raw], path: Path, keys: Counter[str], findings: list[Finding]) -> dict[int | str, _Video]:
-    """Videos by their id."""
-    videos: dict[int | str, _Video] = {}
+def _read_videos(raws: list[Raw], path: Path, findings: list[Finding], unread: Counter[str]) -> dict[int | str, _Video]:
+    """Videos by their id. One that is listed twice counts once; different ones of one id are left out, as it is not
+    known whose tracks are whose."""
+    videos: dict[int | str, list[_Video]] = {}
     for index, raw in enumerate(raws):
-        where = f"{path}, video {index}"
+        _count_keys(_Video, raw, unread)
         try:
             video = _VIDEO.decode(raw)
         except _UNDECODABLE as error:
-            findings.append(Finding.error("broken-video", where, str(error), lost_images=_count_names(raw)))
+            lost = _count_names(raw)
+            findings.append(Finding.error("broken-video", f"{path}, video {index}", str(error), lost_images=lost))
             continue
-        _count_keys(_Video, raw, keys)
-        if videos.setdefault(video.id, video) is not video:
-            text, lost = f"two videos have the id {video.id}", len(video.file_names)
-            findings.append(Finding.error("video-id-twice", where, text, lost_images=lost))
-        elif video.length is not None and video.length != len(video.file_names):
-            text = f"its length is {video.length}, and file_names has {len(video.file_names)} names"
+        videos.setdefault(video.id, []).append(video)
+    for id, group in videos.items():
+        where, frames = f"{path}, video id {id}", [len(video.file_names) for video in group]
+        if len(group) > 1 and all(video == group[0] for video in group):
+            text = f"the video is listed {len(group)} times; counted once"
+            findings.append(Finding.repair("video-twice", where, text, merged_images=sum(frames[1:])))
+        elif len(group) > 1:
+            text = f"{len(group)} videos have this id: whose tracks are whose?"
+            findings.append(Finding.error("video-id-twice", where, text, lost_images=sum(frames)))
+        elif group[0].length not in (None, frames[0]):
+            text = f"its length is {group[0].length}, and file_names has {frames[0]} names"
             findings.append(Finding.warning("video-length", where, text))
-    return videos
+    return {id: group[0] for id, group in videos.items() if all(video == group[0] for video in group)}
 
 
 def _read_tracks(
-    raws: list[Raw],
-    videos: Mapping[int | str, _Video],
-    is_results: bool,
-    path: Path,
-    keys: Counter[str],
-    findings: list[Finding],
-) -> dict[int | str, list[_Track]]:
-    """Tracks by their video, each with an entry for every frame."""
-    tracks: dict[int | str, list[_Track]] = {}
+    raws: list[Raw], videos: Mapping[int | str, _Video], path: Path, findings: list[Finding], unread: Counter[str]
+) -> list[_Track]:
+    """Tracks of these videos, each with an entry for every frame, and with a score if any has one."""
+    tracks: list[tuple[_Track, str, Raw]] = []
     for index, raw in enumerate(raws):
+        _count_keys(_Track, raw, unread)
         where = f"{path}, annotation {index}"
         try:
             track = _TRACK.decode(raw)
         except _UNDECODABLE as error:
             findings.append(Finding.error("broken-annotation", where, str(error), lost=_count_objects(raw)))
             continue
-        _count_keys(_Track, raw, keys)
         where += f" (id {track.id})" if track.id is not None else ""
         video = videos.get(track.video_id)
-        code, text = "", ""
         if video is None:
-            code, text = "unknown-video", f"video_id {track.video_id!r} is not the id of any video"
-        elif is_results and track.score is None:
-            code, text = "score-missing", "a result without a score"
-        else:
-            lengths = {len(column) for column in (track.bboxes, track.segmentations) if column is not None}
-            if lengths != {len(video.file_names)}:
-                have = " and ".join(map(str, sorted(lengths))) or "no"
-                frames = len(video.file_names)
-                code = "track-length"
-                text = f"{have} entries in bboxes and segmentations, the video has {frames} frames"
-        if code:
-            findings.append(Finding.error(code, where, text, lost=_count_objects(raw)))
+            text = f"video_id {track.video_id!r} is not the id of any video that is read"
+            findings.append(Finding.error("unknown-video", where, text, lost=_count_objects(raw)))
             continue
-        if without := _count_areas_alone(track):
-            text = f"areas has {without} entries for frames of which neither bboxes nor segmentations has one"
-            findings.append(Finding.warning("area-alone", where, text, without))
-        tracks.setdefault(track.video_id, []).append(track)
-    return tracks
+        lengths = {len(column) for column in (track.bboxes, track.segmentations) if column is not None}
+        if lengths != {len(video.file_names)}:
+            have = " and ".join(map(str, sorted(lengths))) or "no"
+            text = f"{have} entries in bboxes and segmentations, the video has {len(video.file_names)} frames"
+            findings.append(Finding.error("track-length", where, text, lost=_count_objects(raw)))
+            continue
+        if areas := _count_areas_alone(track):
+            text = f"areas has values for {areas} frames for which neither bboxes nor segmentations has one"
+            findings.append(Finding.warning("area-alone", where, text, areas))
+        tracks.append((track, where, raw))
+    if any(track.score is not UNSET for track, _, _ in tracks):
+        text = "it has no score, other annotations of the file have one"
+        for track, where, raw in tracks:
+            if track.score is UNSET:
+                findings.append(Finding.error("score-missing", where, text, lost=_count_objects(raw)))
+        return [track for track, _, _ in tracks if track.score is not UNSET]
+    return [track for track, _, _ in tracks]
 
 
-def _read_categories(raws: list[Raw], path: Path, keys: Counter[str]) -> list[Category]:
-    categories = []
-    for index, raw in enumerate(raws):
-        try:
-            category = _CATEGORY.decode(raw)
-        except _UNDECODABLE as error:
-            raise ExportError(str(error), where=f"{path}, category {index}", code="broken-category") from None
-        _count_keys(_Category, raw, keys)
-        categories.append(Category(category.id, category.name))
-    return categories
-
-
-def _count_keys(kind: type[Struct], raw: bytes | Raw, keys: Counter[str]) -> None:
-    """Count the keys of an object that are not read."""
-    given = _KEYS.decode(raw).keys()
-    unread = given - set(kind.__struct_fields__)
-    if unread:
-        missing = tuple(name for name in kind.__struct_fields__ if name not in given)
-        keys.update(key_evidence(key, missing, _IGNORED[kind]) for key in unread)
-
-
-def _count_areas_alone(track: _Track) -> int:
-    """Frames of which a track has an area, and neither box nor mask."""
-    columns = zip_longest(track.areas or (), track.bboxes or (), track.segmentations or ())
-    return sum(bool(area) and box is None and (mask is None or _is_null(mask)) for area, box, mask in columns)
+def _count_keys(kind: type[Struct], raw: Raw, unread: Counter[str]) -> None:
+    """Count the keys of a record that are not read."""
+    try:
+        given = _FIELDS.decode(raw).keys()
+    except _UNDECODABLE:  # which is reported when the record is read
+        return
+    known = kind.__struct_fields__
+    missing = tuple(name for name in known if name not in given)
+    unread.update(key_evidence(key, missing, _IGNORED[kind]) for key in given if key not in known)
 
 
 def _count_names(video: Raw) -> int:
-    """File names of a video, whatever else is wrong with it."""
+    """How many frames a broken video names."""
     try:
-        content = msgspec.json.decode(bytes(video).decode(errors="replace"))
-    except _UNDECODABLE:
+        names = msgspec.json.decode(_FIELDS.decode(video)["file_names"])
+    except (*_UNDECODABLE, KeyError):
         return 0
-    names = content.get("file_names") if isinstance(content, dict) else None
     return len(names) if isinstance(names, list) else 0
 
 
@@ -391,6 +376,12 @@ def _count_objects(annotation: Raw) -> int:
     return sum(any(entry not in (None, []) for entry in of_frame) for of_frame in entries)
 
 
+def _count_areas_alone(track: _Track) -> int:
+    """Frames for which a track has an area, and neither box nor mask."""
+    columns = zip_longest(track.areas or (), track.bboxes or (), track.segmentations or ())
+    return sum(bool(area) and box is None and (mask is None or _is_null(mask)) for area, box, mask in columns)
+
+
 def _objects_by_frame(tracks: list[_Track], frames: int) -> list[int]:
     """How many entries that are not null tracks have for each frame of a video."""
     found = [0] * frames
@@ -400,7 +391,14 @@ def _objects_by_frame(tracks: list[_Track], frames: int) -> list[int]:
     return found
 
 
-def _source(tracks: list[_Track], place: int, size: tuple[int, int] | None, found: int, boxes_suffice: bool) -> _Source:
+def _source(
+    tracks: list[_Track],
+    place: int,
+    size: tuple[int, int] | None,
+    found: int,
+    boxes_suffice: bool,
+    has_scores: bool,
+) -> _Source:
     """What the tracks have at one frame; where boxes suffice, without the masks of objects that have one."""
     seen, boxes, masks = [], [], []
     for track in tracks:
@@ -410,29 +408,28 @@ def _source(tracks: list[_Track], place: int, size: tuple[int, int] | None, foun
             seen.append(track)
             boxes.append(box or (np.nan,) * 4)
             masks.append(_NONE if box is not None and boxes_suffice else mask)
-    scores = None
-    if any(track.score is not None for track in seen):
-        scores = np.array([np.nan if track.score is None else track.score for track in seen])
     return _Source(
         np.array([track.category_id for track in seen], np.int64),
         tuple([track.id for track in seen]),
         np.array(boxes, np.float64).reshape(-1, 4),
-        scores,
+        np.array([track.score for track in seen], np.float64) if has_scores else None,
         b"" if all(mask is _NONE for mask in masks) and (boxes_suffice or not seen) else b"[" + b",".join(masks) + b"]",
         size,
         found,
     )
 
 
-def _parse(path: Path, keys: Counter[str]) -> tuple[_Dataset, bool]:
-    """A file, and whether it is a bare list of results; counts its keys that are not read."""
+def _parse(path: Path, unread: Counter[str]) -> tuple[_Dataset, bool]:
+    """A file, and whether it is a bare list of results; keys that are not read are counted."""
     content = read_bytes_without_bom(path)
     is_results = content[:64].lstrip()[:1] == b"["
     try:
         if is_results:
             return _Dataset(annotations=_LIST.decode(content)), True
-        dataset = _DATASET.decode(content)
+        dataset, fields = _DATASET.decode(content), _FIELDS.decode(content)
+        _count_keys(_Dataset, Raw(content), unread)
+        for category in _LIST.decode(fields["categories"]) if "categories" in fields else ():
+            _count_keys(_Category, category, unread)
+        return dataset, False
     except _UNDECODABLE as error:
         raise json_fault(error, path, content) from None
-    _count_keys(_Dataset, content, keys)
-    return dataset, False
