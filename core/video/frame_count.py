@@ -8,10 +8,13 @@ conditions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
+import numpy as np
 from av.error import FFmpegError
 
 from labelferry.errors import ExportError
@@ -22,20 +25,35 @@ _WHOLE_PICTURES = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 """Names of containers with exactly one access unit in a packet."""
 
 
-class FrameCount(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FrameCount:
     """The result of a full decode.
 
     Attributes:
         frames: number of frames.
-        width: width of a frame in pixels.
-        height: height of a frame in pixels.
+        width: width of the first frame in pixels.
+        height: height of the first frame in pixels.
         broken: why frames are missing; empty if the video is intact.
+        sizes: where the size changes, (index of the frame, width, height) of each size, the first one included; empty
+            if all frames have one size.
+        is_uneven: whether the frames are not evenly spaced in time.
     """
 
     frames: int
     width: int
     height: int
     broken: str = ""
+    sizes: tuple[tuple[int, int, int], ...] = ()
+    is_uneven: bool = field(default=False, compare=False)
+
+    def size_of(self, index: int) -> tuple[int, int]:
+        """(width, height) of a frame in pixels."""
+        width, height = self.width, self.height
+        for first, other_width, other_height in self.sizes:
+            if first > index:
+                break
+            width, height = other_width, other_height
+        return width, height
 
     def findings(self, path: str | Path) -> list[Finding]:
         """A repair if the video is truncated or damaged."""
@@ -83,7 +101,8 @@ def _count_packets(container: Any) -> FrameCount:
     make_check = CHECKS.get(codec.name)
     if make_check is None or container.format.name not in _WHOLE_PICTURES:
         raise Unproven
-    frames = 0
+    times: list[int] = []
+    first = None
     try:
         check = make_check(codec.extradata or b"")
         for packet in container.demux(stream):
@@ -92,12 +111,29 @@ def _count_packets(container: Any) -> FrameCount:
             if packet.is_corrupt or packet.is_discard or packet.pts is None or _has_own_description(packet):
                 raise Unproven
             check(memoryview(packet), packet.pts)
-            frames += 1
+            times.append(packet.pts)
+            if first is None:  # headers do not show whether a key frame can be decoded, without which nothing can
+                first = next(iter(packet.decode()), None)
+        if first is None:
+            first = next(iter(codec.decode(None)), None)
     except (IndexError, FFmpegError):  # truncated or invalid headers
         raise Unproven from None
-    if not frames or stream.frames not in (0, frames) or min(codec.width, codec.height) < 1:
+    if not times or stream.frames not in (0, len(times)) or min(codec.width, codec.height) < 1:
         raise Unproven
-    return FrameCount(frames, codec.width, codec.height)
+    if first is None or (first.width, first.height) != (codec.width, codec.height) or first.pts != min(times):
+        raise Unproven
+    return FrameCount(len(times), codec.width, codec.height, is_uneven=_is_uneven(times, stream))
+
+
+def _is_uneven(times: Sequence[int | None], stream: Any) -> bool:
+    """Whether a frame is shown more than half a frame before or after its turn at a constant rate: FFmpeg, which extracts
+    images at that rate by default, then repeats or leaves out frames."""
+    rate = stream.guessed_rate
+    if not rate or not stream.time_base or None in times:
+        return False
+    at = np.sort(np.array(times, np.float64))  # AVI has the times of decoding
+    shifts = (at - at[0]) * float(rate * stream.time_base) - np.arange(len(at))
+    return bool(np.abs(shifts).max() > 0.5)
 
 
 def _has_own_description(packet: Any) -> bool:
@@ -108,7 +144,9 @@ def _has_own_description(packet: Any) -> bool:
 def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
     """Counts by decoding with threads across frames. Threads lose other frames of damaged videos than PyAV's own
     settings do, so the video is decoded again with those unless every packet gave one frame."""
-    frames, broken, size = 0, "", (0, 0)
+    broken = ""
+    times: list[int | None] = []
+    sizes: list[tuple[int, int, int]] = []
     with _open(path) as container:
         stream = _video_stream(container)
         own_threads = str(stream.thread_type.name)
@@ -121,14 +159,20 @@ def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
                 is_cut = is_cut or packet.is_corrupt
                 packets += packet.size > 0 and not packet.is_discard
                 for frame in packet.decode():
-                    frames += 1
-                    size = frame.width, frame.height
+                    if not sizes or sizes[-1][1:] != (frame.width, frame.height):
+                        sizes.append((len(times), frame.width, frame.height))
+                    times.append(frame.pts)
         except FFmpegError as error:
             broken = error.strerror or type(error).__name__
-    if threads == "AUTO" and (broken or is_cut or frames != packets):
-        return _count_decoded(path, own_threads)
-    if not frames:
-        raise ExportError(
-            f"no frame can be decoded: {broken or 'the video is empty'}", where=str(path), code="video-broken"
+        if threads == "AUTO" and (broken or is_cut or len(times) != packets):
+            return _count_decoded(path, own_threads)
+        if not times:
+            text = f"its first frame cannot be decoded: {broken}" if broken else "no frame can be decoded: it is empty"
+            raise ExportError(text, where=str(path), code="video-broken")
+        return FrameCount(
+            len(times),
+            *sizes[0][1:],
+            broken or ("a packet is truncated" if is_cut else ""),
+            tuple(sizes) if len(sizes) > 1 else (),
+            _is_uneven(times, stream),
         )
-    return FrameCount(frames, *size, broken or ("a packet is truncated" if is_cut else ""))
