@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,7 +21,7 @@ _SUM_TOLERANCE = 1e-2
 """How far the sum of a model's probabilities may be from 1, as in `conform`."""
 
 _PLACEHOLDER = re.compile(r"(?:class_?|LABEL_)?(\d+)")
-"""Names that Ultralytics (`0`, `class0`, `class_0`) and Hugging Face (`LABEL_0`) make of ids, where a model has none."""
+"""Names that Ultralytics (`0`, `class0`, `class_0`) and Hugging Face (`LABEL_0`) make of ids if a model has none."""
 
 _SHOWN = 20
 
@@ -178,7 +179,7 @@ class Classes:
         known = {name: i for i, name in names.items()}
         if len(known) < len(names):
             counted = sorted(names.values())
-            twice_named = next(a for a, b in zip(counted, counted[1:], strict=False) if a == b)
+            twice_named = next(a for a, b in pairwise(counted) if a == b)
             if twice_named in self._by_name:
                 raise call.error("names", f"two classes of the model have the name {twice_named!r}: give arrays by id")
         missing = [name for name in self._by_name if name not in known]

@@ -21,7 +21,7 @@ from labelferry.predictions.arguments import (
     to_probabilities,
     to_size,
 )
-from labelferry.predictions.classes import LEFT_OUT, Classes
+from labelferry.predictions.classes import Classes
 from labelferry.predictions.clients import Prediction, prediction_of, unwrapped
 from labelferry.predictions.masks import (
     scores_of_segments,
@@ -177,7 +177,7 @@ def _annotations(
 
 
 def _segments(call: Call, given: Prediction, classes: Classes, task: TaskType, aggregate: Aggregate) -> Annotations:
-    """One segment for each class that some pixel has; of scores, the class that is the best, with the pixels' scores."""
+    """One segment for each class that a pixel has; of scores, the pixel has the class with the highest."""
     names = _names(given, _NOT_WITH_SEGMENTS)
     if task is not TaskType.SEMANTIC_SEGMENTATION:
         raise call.error(names[0], f"{task} does not take it, only semantic-segmentation")

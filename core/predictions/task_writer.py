@@ -7,6 +7,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -500,5 +501,5 @@ class VideoWriter:
 def _ranges(indices: list[int]) -> str:
     """Ascending numbers as ranges: 0-3, 7, 9-12."""
     cuts = [0, *(i for i in range(1, len(indices)) if indices[i] != indices[i - 1] + 1), len(indices)]
-    parts = [(indices[low], indices[high - 1]) for low, high in zip(cuts, cuts[1:], strict=False)]
+    parts = [(indices[low], indices[high - 1]) for low, high in pairwise(cuts)]
     return ", ".join(f"{low}-{high}" if high > low else str(low) for low, high in parts)

@@ -126,8 +126,8 @@ def _count_packets(container: Any) -> FrameCount:
 
 
 def _is_uneven(times: Sequence[int | None], stream: Any) -> bool:
-    """Whether a frame is shown more than half a frame before or after its turn at a constant rate: FFmpeg, which extracts
-    images at that rate by default, then repeats or leaves out frames."""
+    """Whether a frame is shown more than half a frame before or after its turn at a constant rate, at which FFmpeg
+    extracts images by default: it then repeats and leaves out frames."""
     rate = stream.guessed_rate
     if not rate or not stream.time_base or None in times:
         return False

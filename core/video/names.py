@@ -27,7 +27,7 @@ def frame_name(video: str, index: int, frames: int) -> str:
 
 
 def frame_of_name(stem: str) -> tuple[str, str] | None:
-    """The video and the digits of the index of a frame by Lightly's name of it, without `.png`; None if it is not one."""
+    """The video and the digits of the index of a frame, by Lightly's name without `.png`; None for other names."""
     match = _FRAME.fullmatch(stem)
     if match is None or f".{match[3].lower()}" not in VIDEO_EXTENSIONS:
         return None

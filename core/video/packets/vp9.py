@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from labelferry.video.packets.bits import Bits, Unproven
 
-
 _HEADER = 16
 """Bytes at the start of a frame that contain every element that is read here."""
 
