@@ -18,39 +18,11 @@ from hypothesis.extra import numpy as hnp
 
 import labelferry
 from benchmarks.others import documented_encode
+from tests.core.predictions.clients import Tensor
 from tests.lightly_models import read_valid_task
 
 BOXES = np.array([(8, 6, 28, 16), (40.5, 10, 60.25, 20)])
 XYWH = [[8, 6, 20, 10], [40.5, 10, 19.75, 10]]
-
-
-class Tensor:
-    """What labelferry may use of a torch.Tensor: on a device, with a gradient, perhaps of numbers numpy has not."""
-
-    def __init__(self, data: Any, device: str = "cuda", gradient: bool = True, bfloat16: bool = False) -> None:
-        self.data = np.asarray(data)
-        self.shape = self.data.shape
-        self._state = (device, gradient, bfloat16)
-
-    def detach(self) -> Tensor:
-        return Tensor(self.data, self._state[0], False, self._state[2])
-
-    def cpu(self) -> Tensor:
-        return Tensor(self.data, "cpu", *self._state[1:])
-
-    def float(self) -> Tensor:
-        return Tensor(self.data.astype(np.float32), *self._state[:2])
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __iter__(self) -> Any:
-        return (Tensor(row, *self._state) for row in self.data)
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        if self._state != ("cpu", False, False):
-            raise TypeError(f"cannot be made an array: {self._state}")
-        return self.data.astype(dtype) if dtype else self.data
 
 
 class DLPack:
@@ -64,25 +36,6 @@ class DLPack:
 
     def __dlpack_device__(self) -> Any:
         return self._data.__dlpack_device__()
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Any:
-    """Writes one image `a.png` into a new task, and gives back its predictions once Lightly's models have passed them.
-
-    The report is left in `write.report`.
-    """
-
-    def run(
-        task: str, categories: Any, *predictions: Any, options: dict[str, Any] | None = None, **columns: Any
-    ) -> Any:
-        with labelferry.open_task(tmp_path, "t", task, categories, overwrite=True, **options or {}) as writer:
-            writer.write("a.png", *predictions, **columns)
-        run.report = writer.report  # type: ignore[attr-defined]
-        run.schema, found = read_valid_task(tmp_path, "t")  # type: ignore[attr-defined]
-        return found.get("a.png")
-
-    return run
 
 
 @pytest.mark.parametrize("make", [np.array, list, Tensor, DLPack, lambda data: Tensor(data, bfloat16=True)])
