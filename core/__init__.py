@@ -33,6 +33,7 @@ Exceptions:
     LabelferryError                      base of all of them
     UsageError                           the call is wrong
     ExportError                          the export, or a prediction, cannot be read
+    AmbiguousError                       the export can be read in two ways: names the option that decides
     ConversionError                      the export has errors: nothing was published; has the report
 
 The documentation is in docs/ of the repository; docs/python.md is about Python.
@@ -43,6 +44,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from labelferry.errors import AmbiguousError as AmbiguousError
     from labelferry.errors import ExportError as ExportError
     from labelferry.errors import LabelferryError as LabelferryError
     from labelferry.errors import UsageError as UsageError
@@ -72,7 +74,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _MODULES = {
-    "errors": ("ExportError", "LabelferryError", "UsageError"),
+    "errors": ("AmbiguousError", "ExportError", "LabelferryError", "UsageError"),
     "findings": ("Finding",),
     "run_lengths": ("RunLengthMask", "decode", "encode"),
     "model": ("Annotations", "Category", "Image", "Object", "VideoFrame"),

@@ -122,7 +122,7 @@ def _check_names(option: str, given: Iterable[str], names: set[str]) -> None:
     for name in given:
         if name not in names:
             listed = ", ".join(sorted(names))
-            raise UsageError(f"{option}: the export has no class {name!r}{did_you_mean(name, names)} It has: {listed}")
+            raise UsageError(f"{option}: the export has no class {name!r}; it has {listed}{did_you_mean(name, names)}")
 
 
 def _check(categories: Sequence[Category], keep_ids: bool) -> None:

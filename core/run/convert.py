@@ -282,11 +282,12 @@ class _Run:
         if self.check is None and (self.example or not result.files):
             return
         written = {path for path, _ in result.files}
-        names = [image.file_name for image in images if prediction_path(image.file_name) in written]
-        if names and self.example is None:
-            self.example = names[0], prediction_path(names[0])
-        if self.check is not None:
-            self.with_file += sum(name in self.check.input.names for name in names)
+        for image in images:
+            name, path = image.file_name, prediction_path(image.file_name)
+            if path in written:
+                written.remove(path)  # the first image that shares a file has written it
+                self.example = self.example or (name, path)
+                self.with_file += self.check is not None and name in self.check.input.names
 
     def _cut(self, named: Iterable[Listed]) -> Iterator[tuple[list[Image], dict[int, Finding], list[Finding]]]:
         """Images, those of them that get no file, and findings, for each chunk."""

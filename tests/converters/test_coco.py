@@ -150,6 +150,7 @@ def test_missing_sizes_without_images_are_errors_that_say_so(fixtures: Path, fai
 
 
 def test_absolute_names_below_the_images_folder_become_relative(tmp_path: Path, convert: Convert) -> None:
+    (tmp_path / "images").mkdir()
     source = written(tmp_path, dataset(image={"file_name": f"{tmp_path}/images/sub/a.jpg"}))
     assert set(convert(source, format="coco", images=tmp_path / "images")) == {"sub/a.jpg"}
 

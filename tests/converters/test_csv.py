@@ -58,6 +58,7 @@ def test_columns_may_be_named(tmp_path: Path, convert: Convert) -> None:
 
 
 def test_absolute_paths_below_the_images_folder_become_relative(tmp_path: Path, convert: Convert) -> None:
+    (tmp_path / "images").mkdir()
     source = written(tmp_path, f"file,class\n{tmp_path}/images/sub/a.jpg,cat\n")
     assert set(convert(source, format="csv", images=tmp_path / "images")) == {"sub/a.jpg"}
 

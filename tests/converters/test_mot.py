@@ -130,7 +130,6 @@ def test_faults_are_named_with_their_lines(fails: Any, tmp_path: Path) -> None:
     found = fails(sequence(tmp_path / "b", "1,1,1,1,5,5,1,1,1", seqinfo="[Sequence]\nname=x\n"), format="mot")
     assert "image-size" in found
     assert "no-labels" in fails(Path(__file__).parent, format="mot")
-    assert "file-missing" in fails(tmp_path / "nothing", format="mot")
 
 
 def test_scores_that_are_none(fails: Any, convert: Any, tmp_path: Path) -> None:

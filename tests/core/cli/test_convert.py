@@ -95,10 +95,14 @@ def test_a_wrong_command_exits_with_2_and_prints_what_is_wrong(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_export_exits_with_1(run: Run, tmp_path: Path) -> None:
-    done = run("convert", "--from", "coco", tmp_path / "none.json", tmp_path / "out")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "none.json: cannot be read: No such file or directory" in done.stderr
+@pytest.mark.parametrize("arguments", [("none.json",), ("a.json", "--images", "none")])
+def test_a_path_that_does_not_exist_exits_with_2(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    write_coco(tmp_path / "a.json", 3)
+    source, *options = [word if word.startswith("--") else tmp_path / word for word in arguments]
+    done = run("convert", "--from", "coco", source, tmp_path / "out", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "does not exist" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_report_that_cannot_be_written_exits_with_1(run: Run, tmp_path: Path) -> None:
@@ -123,15 +127,18 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "task": (["--task", "object-detection"], labelferry.TaskType.OBJECT_DETECTION),
     "task_name": (["--task-name", "mine"], "mine"),
     "classes": (["--classes", "car=vehicle,person"], {"car": "vehicle", "person": "person"}),
+    "rename": (["--rename", "car=vehicle,truck=vehicle"], {"car": "vehicle", "truck": "vehicle"}),
     "keep_category_ids": (["--keep-category-ids"], True),
     "image_prefix": (["--image-prefix", "day 1"], "day 1"),
     "videos": (["--videos", "clips"], Path("clips")),
+    "input": (["--input", "root"], "root"),
     "frames": (["--frames", "{video}_{frame}"], "{video}_{frame}"),
     "first_frame": (["--first-frame", "1"], 1),
     "frame_step": (["--frame-step", "5"], 5),
     "as_": (["--as", "frames"], "frames"),
     "score": (["--score", "0.25"], 0.25),
     "on_error": (["--on-error", "skip"], "skip"),
+    "allow_empty": (["--allow-empty"], True),
     "strict": (["--strict"], True),
     "overwrite": (["--overwrite"], True),
     "workers": (["--workers", "3"], 3),
@@ -179,7 +186,7 @@ def test_an_option_that_is_on_by_default_can_be_turned_off(run: Run, tmp_path: P
         "        raise labelferry.UsageError(f'sky is {sky}')\n"
         "    def get_categories(self): ...\n    def get_images(self): ...\n    def get_labels(self, image): ...\n"
     )
-    command = ("convert", "--from", tmp_path / "on.py", "x", tmp_path / "out")
+    command = ("convert", "--from", tmp_path / "on.py", tmp_path, tmp_path / "out")
     assert run(*command).stderr == "labelferry: sky is True\n"
     assert run(*command, "--no-sky").stderr == "labelferry: sky is False\n"
 

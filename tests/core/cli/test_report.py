@@ -27,6 +27,14 @@ REPORT = Report(
     interpolated_objects=0,
     merged_objects=0,
     lost_objects=3,
+    found_images=1_240,
+    merged_images=1,
+    lost_images=5,
+    input=None,
+    root="",
+    names_in_input=0,
+    input_without_file=0,
+    example=("train/a b.jpg", "train/a b.json"),
     errors=[],
     repairs=[FindingSummary("repair", "box-clipped", 12, [(f"{i}.jpg", "over the edge") for i in range(6)])],
     warnings=[FindingSummary("warning", "labels-twice", 1, [("", "two labels are equal")])],
@@ -46,6 +54,9 @@ def test_the_summary_shows_counts_findings_and_their_first_examples() -> None:
         "object-detection task 'mine', in 1.2 s: out/.lightly/predictions/mine",
         "  1,234 images, 34 of them without objects, 200 of them by an interrupted run",
         "  5,000 objects of 2 classes: person 3,000, car 2,000",
+        "  names not checked (--input); they are relative to the folder that the export was made in, which must be the "
+        "root of the input datasource",
+        "  for example train/a b.jpg -> out/.lightly/predictions/mine/train/a b.json",
         "  12 repaired: box-clipped",
         "      0.jpg: over the edge",
         "      1.jpg: over the edge",
@@ -58,6 +69,14 @@ def test_the_summary_shows_counts_findings_and_their_first_examples() -> None:
         "  3 left out as asked: class-left-out",
     ]
     assert printed(REPORT, quiet=True) == ""
+
+
+def test_the_summary_says_which_names_exist() -> None:
+    lines = printed(replace(REPORT, input="data", names_in_input=1_230)).splitlines()
+    assert lines[3] == "  1,230 of 1,234 names exist in the input datasource data"
+    lines = printed(replace(REPORT, input="data", names_in_input=1_234, input_without_file=7)).splitlines()
+    assert lines[3].endswith("data; 7 images there have no file")
+    assert "relative to /exports/x, which must" in printed(replace(REPORT, root="/exports/x"))
 
 
 def test_the_summary_counts_frames_and_shows_eight_classes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labelferry.errors import ExportError, UsageError
-from labelferry.lightly.categories import parse_classes, plan_categories
+from labelferry.lightly.categories import parse_names, plan_categories
 from labelferry.model import Category
 
 CATEGORIES = [Category(90, "truck"), Category(3, "car"), Category(44, "person")]
@@ -22,13 +22,13 @@ CATEGORIES = [Category(90, "truck"), Category(3, "car"), Category(44, "person")]
     ],
 )
 def test_classes_are_names_or_old_and_new_names(text: str, expected: dict[str, str]) -> None:
-    assert parse_classes(text) == expected
+    assert parse_names("--classes", text) == expected
 
 
 @pytest.mark.parametrize("text", ["a,,b", "=b", "a=", '"a', "a=b=c"])
 def test_what_is_no_list_of_classes_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--classes"):
-        parse_classes(text)
+        parse_names("--classes", text)
 
 
 def test_ids_become_0_to_n_in_the_order_of_the_sources_ids() -> None:
@@ -39,20 +39,27 @@ def test_ids_become_0_to_n_in_the_order_of_the_sources_ids() -> None:
 
 
 def test_a_subset_keeps_the_order_of_the_source_and_not_of_the_option() -> None:
-    plan = plan_categories(CATEGORIES, {"truck": "truck", "car": "car"})
+    plan = plan_categories(CATEGORIES, ["truck", "car"])
     assert [c.name for c in plan.categories] == ["car", "truck"]
     assert plan.dropped == {44: "person"}
     assert plan.columns == (1, 0, -1)
 
 
 def test_equal_new_names_merge() -> None:
-    plan = plan_categories(CATEGORIES, {"truck": "vehicle", "car": "vehicle", "person": "human"})
-    assert [(c.id, c.name) for c in plan.categories] == [(0, "vehicle"), (1, "human")]
+    plan = plan_categories(CATEGORIES, rename={"truck": "vehicle", "car": "vehicle"})
+    assert [(c.id, c.name) for c in plan.categories] == [(0, "vehicle"), (1, "person")]
     assert plan.ids == {3: 0, 90: 0, 44: 1}
+    assert plan_categories(CATEGORIES, rename={"truck": "car"}).ids == {3: 0, 90: 0, 44: 1}, "into a class that exists"
+
+
+def test_classes_to_keep_are_named_by_their_old_or_new_names() -> None:
+    rename = {"truck": "vehicle", "car": "vehicle"}
+    for classes, ids in ((["vehicle"], {3: 0, 90: 0}), (["car"], {3: 0}), (["person"], {44: 0})):
+        assert plan_categories(CATEGORIES, classes, rename).ids == ids
 
 
 def test_the_sources_ids_are_kept_on_request_and_merged_ones_take_the_first() -> None:
-    plan = plan_categories(CATEGORIES, {"truck": "vehicle", "car": "vehicle"}, keep_ids=True)
+    plan = plan_categories(CATEGORIES, ["vehicle"], {"truck": "vehicle", "car": "vehicle"}, keep_ids=True)
     assert [(c.id, c.name) for c in plan.categories] == [(3, "vehicle")]
     assert plan_categories(CATEGORIES, keep_ids=True).ids == {3: 3, 44: 44, 90: 90}
 
@@ -60,17 +67,20 @@ def test_the_sources_ids_are_kept_on_request_and_merged_ones_take_the_first() ->
 def test_names_that_occur_twice_stay_apart_unless_they_are_merged() -> None:
     twice = [Category(1, "a"), Category(2, "a")]
     assert len(plan_categories(twice).categories) == 2
-    assert len(plan_categories(twice, {"a": "a"}).categories) == 1
+    assert len(plan_categories(twice, ["a"]).categories) == 2
+    assert len(plan_categories(twice, rename={"a": "b"}).categories) == 1
 
 
 def test_an_unknown_class_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match="no class 'cars'; it has car"):
-        plan_categories(CATEGORIES, {"cars": "x"})
+    with pytest.raises(UsageError, match="no class 'cars'; it has car, person, truck"):
+        plan_categories(CATEGORIES, ["cars"])
+    with pytest.raises(UsageError, match="--rename: the export has no class 'bus'"):
+        plan_categories(CATEGORIES, rename={"bus": "x"})
 
 
 def test_categories_with_different_keypoints_do_not_merge() -> None:
     with pytest.raises(UsageError, match="different keypoints"):
-        plan_categories([Category(1, "a", ("x",)), Category(2, "b", ("y",))], {"a": "c", "b": "c"})
+        plan_categories([Category(1, "a", ("x",)), Category(2, "b", ("y",))], rename={"a": "c", "b": "c"})
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_every_box_that_comes_out_lies_in_the_image_and_has_a_pixel(rows: list[t
 def test_categories_are_renumbered_left_out_or_unknown() -> None:
     given = boxes(*[(1, 1, 2, 2)] * 4)
     given.category_ids = np.array([1, 5, 9, 7])
-    result, codes = conformed(given, target(classes={"dog": "pet", "cat": "pet"}))
+    result, codes = conformed(given, target(classes=["pet"], rename={"dog": "pet", "cat": "pet"}))
     assert result.category_ids.tolist() == [0, 0]
     assert codes == {"unknown-category": 1, "class-left-out": 1}
 

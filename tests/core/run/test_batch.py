@@ -120,7 +120,9 @@ def test_a_task_that_was_written_by_other_means_is_not_taken_for_done(tmp_path: 
 def test_the_datasource_may_be_the_folder_of_the_exports(fixtures: Path, tmp_path: Path) -> None:
     """Its own predictions are no export, and do not make an export look changed."""
     shutil.copytree(fixtures / "yolo/segmentation", tmp_path / "data/yolo")
+    shutil.copytree(fixtures / "yolo/segmentation/images", tmp_path / "data/images")
     coco(tmp_path / "data/labels.json")
+    (tmp_path / "data/a.jpg").touch()
     for expected in ("done", "unchanged"):
         done = run(tmp_path / "data", tmp_path / "data")
         assert done.returncode == 0, done.stderr
@@ -233,7 +235,7 @@ def test_a_worker_that_is_killed_fails_its_job_alone(tmp_path: Path) -> None:
         "    def get_labels(self, image): os._exit(9)\n"
     )
     jobs = [
-        Job(["x"], Options(format=str(tmp_path / "deadly.py"))),
+        Job([str(tmp_path)], Options(format=str(tmp_path / "deadly.py"), task_name="x")),
         Job([str(coco(tmp_path / "a.json"))], Options(format="coco")),
     ]
     failed, done = labelferry.batch(Plan(jobs), tmp_path / "out", workers=2)
@@ -318,7 +320,7 @@ def test_a_defect_of_an_adapter_stops_no_other_job(tmp_path: Path) -> None:
         "    def get_images(self): ...\n    def get_labels(self, image): ...\n"
     )
     jobs = [
-        Job(["x"], Options(format=str(tmp_path / "bad.py"))),
+        Job([str(tmp_path)], Options(format=str(tmp_path / "bad.py"), task_name="x")),
         Job([str(coco(tmp_path / "a.json"))], Options(format="coco")),
     ]
     failed, done = labelferry.batch(Plan(jobs), tmp_path / "out", workers=1)

@@ -39,6 +39,11 @@ def test_options_are_imported_without_numpy() -> None:
         ({"as_": "tracks"}, "as_ is 'images' or 'frames', not 'tracks'"),
         ({"task": "boxes"}, "there is no task type 'boxes'; Lightly has classification, object-detection"),
         ({"classes": "car,bus"}, "classes is a list of names, or new name by old name, not the text 'car,bus'"),
+        ({"classes": []}, "--classes names no class"),
+        ({"rename": ["car"]}, "rename is new name by old name, not ['car']"),
+        ({"image_prefix": "https://host/a"}, "it is a path relative to the input datasource's root"),
+        ({"image_prefix": "/data"}, "it is a path relative to the input datasource's root"),
+        ({"image_prefix": "a/../.."}, "it is a path relative to the input datasource's root"),
         ({"strict": True, "on_error": "skip"}, "--strict counts repairs and warnings as errors"),
         ({"as_": "frames"}, "--as frames requires --videos"),
         ({"as_": "images", "videos": "clips"}, "--as images and --videos exclude each other"),
@@ -64,9 +69,12 @@ def test_the_limits_are_allowed() -> None:
 def test_values_that_were_given_in_several_forms() -> None:
     assert Options().task_type() is None
     assert Options(task="object-detection").task_type() is labelferry.TaskType.OBJECT_DETECTION
-    assert Options().new_names() is None
+    assert Options().new_names() == {}
     assert Options(classes={"car": "vehicle"}).new_names() == {"car": "vehicle"}
-    assert Options(classes=iter(["car", "bus"])).new_names() == {"car": "car", "bus": "bus"}
+    assert Options(classes={"car": "vehicle"}, rename={"bus": "car"}).new_names() == {"car": "vehicle", "bus": "car"}
+    assert Options(classes=iter(["car", "bus"])).classes == ("car", "bus")
+    with pytest.raises(labelferry.UsageError, match="--rename makes 'a' 'b', and --classes makes it 'c'"):
+        Options(classes={"a": "c"}, rename={"a": "b"}).new_names()
 
 
 def test_the_formats_own_options_are_told_apart() -> None:

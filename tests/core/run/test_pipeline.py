@@ -259,7 +259,7 @@ def test_the_default_score_is_the_users(tmp_path: Path) -> None:
         ({"task": "segmentation"}, "no task type 'segmentation'"),
         ({"task": "keypoint-detection"}, "holds no keypoint-detection; it holds object-detection"),
         ({"classes": ["cow"]}, "no class 'cow'; it has cat, dog"),
-        ({"classes": {"dogs": "x"}}, "no class 'dogs'; it has dog"),
+        ({"classes": {"dogs": "x"}}, "no class 'dogs'; it has cat, dog. Did you mean 'dog'"),
         ({"on_error": "ignore"}, "on_error"),
         ({"strict": True, "on_error": "skip"}, "strict"),
         ({"note": "x"}, "takes its options when it is made"),

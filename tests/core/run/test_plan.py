@@ -74,14 +74,17 @@ def test_a_job_has_the_keys_of_its_options(tmp_path: Path) -> None:
         "task": "object-detection",
         "task_name": "mine",
         "classes": ["car"],
+        "rename": {"car": "vehicle"},
         "keep_category_ids": True,
         "image_prefix": "day 1",
         "videos": "clips",
+        "input": "root",
         "frames": "{video}_{frame}",
         "first_frame": 1,
         "frame_step": 5,
         "score": 0.25,
         "on_error": "skip",
+        "allow_empty": True,
         "strict": False,
     }
     assert {*values, "as_", "overwrite", "workers"} == set(OPTION_NAMES)
@@ -91,11 +94,12 @@ def test_a_job_has_the_keys_of_its_options(tmp_path: Path) -> None:
     path = tmp_path / "jobs.json"
     path.write_text(json.dumps({"jobs": [{"source": ["a", "b"], **values, "conflicts": "last"}], "datasource": "out"}))
     plan = load_plan(path)
-    options = Options(**values | {"format": f"{tmp_path}/my_adapter.py:Boxes", "videos": f"{tmp_path}/clips"})
+    paths = {"videos": f"{tmp_path}/clips", "input": f"{tmp_path}/root"}
+    options = Options(**values | paths | {"format": f"{tmp_path}/my_adapter.py:Boxes"})
     sources = [f"{tmp_path}/a", f"{tmp_path}/b"]
     assert plan == Plan([Job(sources, options, conflicts="last")], f"{tmp_path}/out")
     (job,) = plan.jobs
-    plain = values | {"format": options.format, "videos": options.videos, "source": sources, "conflicts": "last"}
+    plain = values | paths | {"classes": ("car",), "format": options.format, "source": sources, "conflicts": "last"}
     del plain["strict"]  # the default
     assert job.to_dict() == plain
     (tmp_path / "again.yaml").write_text(plan_to_yaml(plan))
