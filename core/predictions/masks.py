@@ -68,7 +68,7 @@ def to_masks(
         places = list(shapes)
         drawn = masks_of_image(list(shapes.values()), size, lambda i: f"{call.where}, object {places[i]}")
         # what is not a mask is an empty one: it is removed, and counted, with the object's other columns
-        findings += [replace(finding, lost=0) for finding in drawn.findings]
+        findings += [replace(one, lost=0, message=f"masks: {one.message}") for one in drawn.findings]
         for i in places:
             masks[i] = RunLengthMask.empty(size[1], size[0])
         for i, mask in zip(drawn.rows.tolist(), drawn.masks, strict=True):

@@ -112,11 +112,9 @@ def _count_packets(container: Any) -> FrameCount:
                 raise Unproven
             check(memoryview(packet), packet.pts)
             times.append(packet.pts)
-            if first is None:  # headers do not show whether a key frame can be decoded, without which nothing can
-                first = next(iter(packet.decode()), None)
-        if first is None:
-            first = next(iter(codec.decode(None)), None)
-    except (IndexError, FFmpegError):  # truncated or invalid headers
+            if first is None:  # headers do not show whether it can be decoded
+                first = (codec.decode(packet) + codec.decode(None))[0]
+    except (IndexError, FFmpegError):  # truncated or invalid headers, or a first packet without a frame
         raise Unproven from None
     if not times or stream.frames not in (0, len(times)) or min(codec.width, codec.height) < 1:
         raise Unproven

@@ -30,7 +30,13 @@ RESULTS = ("boxes", "obb", "masks", "keypoints", "probs", "semantic_mask", "dept
 PARTS = ("data", "xyxy", "conf", "cls", "xyxyxyxy")
 """Attributes of these that are recorded."""
 
-SCALED = [((64, 64), (45, 64)), ((96, 160), (97, 161)), ((64, 64), (150, 110)), ((64, 96), (30, 45)), ((64, 64), (128, 128))]
+SCALED = [
+    ((64, 64), (45, 64)),
+    ((96, 160), (97, 161)),
+    ((64, 64), (150, 110)),
+    ((64, 96), (30, 45)),
+    ((64, 64), (128, 128)),
+]
 """Sizes (height, width) of a model's input and of the image, of masks that are scaled."""
 
 

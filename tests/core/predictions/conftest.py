@@ -21,16 +21,21 @@ def write(tmp_path: Path) -> Any:
     """
 
     def run(
-        task: str, categories: Any, *predictions: Any, options: dict[str, Any] | None = None, **columns: Any
+        task: str,
+        categories: Any,
+        *predictions: Any,
+        options: dict[str, Any] | None = None,
+        file_name: Any = "a.png",
+        **columns: Any,
     ) -> Any:
         with warnings.catch_warnings(record=True) as shown:
             warnings.simplefilter("always")
             with labelferry.open_task(tmp_path, "t", task, categories, overwrite=True, **options or {}) as writer:
-                writer.write("a.png", *predictions, **columns)
+                writer.write(file_name, *predictions, **columns)
         run.shown = [str(one.message) for one in shown]  # type: ignore[attr-defined]
         run.report = report = writer.report  # type: ignore[attr-defined]
         check_accounting(report)
         run.schema, found = read_valid_task(tmp_path, "t")  # type: ignore[attr-defined]
-        return found.get("a.png")
+        return found.get(file_name)
 
     return run

@@ -70,9 +70,7 @@ def test_keypoints_of_ultralytics(write: Any, made: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(SCALED)))
-def test_masks_are_those_of_ultralytics_at_the_size_of_the_image(
-    write: Any, made: dict[str, Any], number: int
-) -> None:
+def test_masks_are_those_of_ultralytics_at_the_size_of_the_image(write: Any, made: dict[str, Any], number: int) -> None:
     """Rings keep their holes, and lines of one pixel stay: the reference is `ultralytics.utils.ops.scale_masks`."""
     found = write("instance-segmentation", {"thing": 0}, made[f"ultralytics masks {number}"])
     expected = [mask for mask in numbers(made[f"scaled masks {number}"]) if mask.any()]

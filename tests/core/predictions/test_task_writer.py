@@ -20,6 +20,7 @@ import labelferry
 from benchmarks.others import documented_encode
 from tests.core.predictions.clients import Tensor
 from tests.lightly_models import read_valid_task
+from tests.video_files import write_changing_video
 
 BOXES = np.array([(8, 6, 28, 16), (40.5, 10, 60.25, 20)])
 XYWH = [[8, 6, 20, 10], [40.5, 10, 19.75, 10]]
@@ -362,13 +363,62 @@ def test_names_of_videos(tmp_path: Path, fixtures: Path, monkeypatch: pytest.Mon
 
 
 def test_frames_of_a_classified_video(tmp_path: Path, fixtures: Path) -> None:
-    """Frames without a class have no file, as images without one."""
+    """Frames without a class have no file, as images without one; they are listed."""
     with (
+        pytest.warns(UserWarning, match=r"two\.MOV: frames without a class have no file: 0-1, 3"),
         labelferry.open_task(tmp_path, "t", "classification", ["day", "night"]) as task,
         task.video(fixtures / "cvat/project/videos/two.MOV", name="two.MOV") as video,
     ):
         video.write(2, probabilities=[0.25, 0.75])
     assert list(read_valid_task(tmp_path, "t")[1]) == ["two-2-MOV.png"]
+    assert [(one.code, one.count) for one in task.report.warnings] == [("class-missing", 3)]
+    assert (task.report.found_images, task.report.images, task.report.lost_images) == (4, 1, 3)
+
+
+def test_files_that_lightly_does_not_read_as_videos(tmp_path: Path) -> None:
+    task = labelferry.open_task(tmp_path, "t", "object-detection", ["a"])
+    for name in ("a.mkv", "b.TS", "c"):
+        with pytest.raises(labelferry.ExportError, match=r"as a video, only \.avi, \.hevc, \.m4v, \.mov, \.mp4, "):
+            task.video(name)
+
+
+def test_predictions_are_checked_against_the_size_of_their_own_frame(tmp_path: Path) -> None:
+    path = write_changing_video(tmp_path / "a.avi", "mjpeg", [(64, 48), (128, 96)])
+    with labelferry.open_task(tmp_path, "t", "instance-segmentation", ["a"]) as task, task.video(path) as video:
+        for index, frame in video.frames():
+            mask = np.ones((1, frame.height, frame.width), bool)
+            video.write(index, masks=mask)
+        with pytest.raises(labelferry.ExportError, match=r"a-09-avi\.png.* 64 x 48 pixels, the image 128 x 96"):
+            video.write(9, masks=np.ones((1, 48, 64), bool))
+    found = read_valid_task(tmp_path, "t")[1]
+    assert [p[0]["bbox"][2:] for p in found.values()] == [[64, 48]] * 5 + [[128, 96]] * 5
+
+
+def test_frames_are_written_within_the_block_of_their_video(tmp_path: Path, fixtures: Path) -> None:
+    path = fixtures / "cvat/project/videos/two.MOV"
+    with labelferry.open_task(tmp_path, "t", "object-detection", ["a"]) as task:
+        video = task.video(path, name="two.MOV")
+        with pytest.raises(labelferry.UsageError, match="with task.video"):
+            video.write(0)
+        with video:
+            for index in (4, -1, 0.0, True, "0", None):
+                with pytest.raises(labelferry.ExportError, match=r"two\.MOV: index: "):
+                    video.write(index)  # type: ignore[arg-type]
+            video.write(np.int64(0))
+    assert task.report.images == 4
+
+
+def test_a_video_whose_block_ends_with_an_exception(tmp_path: Path, fixtures: Path) -> None:
+    path = fixtures / "cvat/project/videos/two.MOV"
+    with (
+        pytest.warns(UserWarning, match="ended with ZeroDivisionError; these frames have no file: 1-3"),
+        labelferry.open_task(tmp_path, "t", "object-detection", ["a"]) as task,
+    ):
+        with pytest.raises(ZeroDivisionError), task.video(path, name="two.MOV") as video:
+            video.write(0)
+            raise ZeroDivisionError
+    assert [(one.code, one.count) for one in task.report.errors] == [("video-incomplete", 3)]
+    assert (task.report.images, task.report.lost_images) == (1, 3)
 
 
 def work(task: labelferry.TaskWriter, names: list[str], video: str = "") -> None:
