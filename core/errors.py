@@ -1,5 +1,6 @@
 """The errors that labelferry raises on purpose: everything else is a defect."""
 
+import re
 from collections.abc import Iterable
 
 
@@ -40,6 +41,21 @@ class AmbiguousError(ExportError):
 
 class UsageError(LabelferryError):
     """The command or the call is wrong: an unknown class, a task type that the export does not hold."""
+
+
+def refuse_url(what: str, path: object) -> None:
+    """Refuse a URL where a local path is needed, before a folder called `s3:` is made.
+
+    Args:
+        what: names the argument, for the message.
+        path: as given, or as pathlib has made it: with one slash.
+
+    Raises:
+        UsageError: it is a URL.
+    """
+    if match := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", str(path)):
+        name = f"{what}: " if what else ""
+        raise UsageError(f"{name}{path} is a URL ({match[1]}), only local paths are supported: copy or mount it")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

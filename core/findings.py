@@ -9,6 +9,11 @@ Kind = Literal["error", "repair", "warning", "note"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 image", "5,056 images"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something about the export that the user must know. The four constructors `error`, `repair`, `warning` and

@@ -6,13 +6,13 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from labelferry.cli.progress import ConvertProgress
-from labelferry.cli.report import print_report, to_json, write_json
+from labelferry.cli.report import ReportFile, print_report, report_content
 from labelferry.run.options import OPTION_NAMES, OPTIONS, Option
+from labelferry.run.progress import ConvertProgress
 from labelferry.task_type import TaskType
 
 _TYPES: dict[str, Any] = {
@@ -37,14 +37,16 @@ _HELP = {
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="The export: a file or a folder.", show_default=False)],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The export: a file or a folder.")],
     datasource: Annotated[
-        Path, typer.Argument(help="Folder of the datasource: .lightly is written there.", show_default=False)
+        Path, typer.Argument(metavar="DATASOURCE", help="Folder of the datasource: .lightly is written there.")
     ],
     to: Annotated[Literal["lightly"], typer.Option(metavar="FORMAT", help="Output format.")] = "lightly",
-    report: Annotated[Path | None, typer.Option(help="Write the full report to this file, as JSON.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the full report as JSON.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the full report to this file, as JSON.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print the full report as JSON.")] = False,
     **options: Any,
 ) -> None:
     """Convert an export into a task of a Lightly datasource."""
@@ -53,18 +55,16 @@ def convert(
     from labelferry.run.convert import convert as run_conversion
 
     given = {name: value for name, value in options.items() if value is not None or name in OPTION_NAMES}
-    for name in ("classes", "rename"):
-        if given[name] is not None:
-            given[name] = parse_names(f"--{name}", given[name])
-    try:
-        with ConvertProgress(quiet) as progress:
-            result = run_conversion(source, datasource, progress=progress, **given)
-    except ConversionError as error:
-        result = error.report
-    if report is not None:
-        write_json(report, result.to_dict())
-    if as_json:
-        print(to_json(result.to_dict()))
+    with ReportFile(report, as_json) as file:
+        for name in ("classes", "rename"):
+            if given[name] is not None:
+                given[name] = parse_names(f"--{name}", given[name])
+        try:
+            with ConvertProgress(quiet) as progress:
+                result = run_conversion(source, datasource, progress=progress, **given)
+        except ConversionError as error:
+            result = error.report
+        file.content = report_content(result)
     print_report(result, quiet, sys.stderr if as_json or not result.published else sys.stdout)
     if not result.published:
         raise SystemExit(1)
@@ -113,11 +113,12 @@ def _parameter(option: Option) -> inspect.Parameter:
     low, high = option.shown.limits or (None, None)
     declared = typer.Option(
         option.flag,
-        metavar=option.shown.metavar,
+        metavar=option.shown.metavar or metavar_of(_TYPES.get(option.name, option.type)),
         help=_HELP.get(option.name, option.shown.text),
         min=low,
         max=high,
         show_default=default is not inspect.Parameter.empty,
+        autocompletion=_COMPLETIONS.get(option.name),
     )
     return inspect.Parameter(
         option.name,
@@ -125,6 +126,40 @@ def _parameter(option: Option) -> inspect.Parameter:
         default=default,
         annotation=Annotated[_TYPES.get(option.name, option.type), declared],
     )
+
+
+def metavar_of(kind: Any) -> str | None:
+    """What stands for a value of this type in the help; nothing for a flag; None leaves it to typer."""
+    kinds = (kind, *get_args(kind))
+    if bool in kinds:
+        return ""
+    if choices := [str(choice) for one in kinds if get_origin(one) is Literal for choice in get_args(one)]:
+        return "|".join(choices)
+    names = {Path: "PATH", str: "TEXT", int: "N", float: "N"}
+    return next((names[one] for one in kinds if one in names), None)
+
+
+def _complete_format(incomplete: str) -> list[str]:
+    """Names of formats, for shell completion."""
+    from labelferry.plugin.registry import format_names
+
+    return [name for name in ("auto", *format_names()) if name.startswith(incomplete)]
+
+
+def _complete_task_name(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of the tasks that the datasource has, for shell completion."""
+    import json
+
+    given = [ctx.params["source"], ctx.params["datasource"]]
+    try:
+        _, datasource = given if None not in given else ctx.args  # where a word is missing, they are not assigned yet
+        path = Path(datasource, ".lightly", "predictions", "tasks.json")
+        return [name for name in json.loads(path.read_bytes()) if name.startswith(incomplete)]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return []
+
+
+_COMPLETIONS: dict[str, Callable[..., list[str]]] = {"format": _complete_format, "task_name": _complete_task_name}
 
 
 def _format_parameters(format_name: str | None) -> Iterator[inspect.Parameter]:
@@ -137,7 +172,8 @@ def _format_parameters(format_name: str | None) -> Iterator[inspect.Parameter]:
     for option in adapter_options(get_adapter(format_name)):
         flag = f"--{option.name.replace('_', '-')}"
         declared = typer.Option(
-            f"{flag}/--no-{flag[2:]}" if option.default is True else flag,
+            f"{flag}/--no-{flag[2:]}" if option.default is True or option.type == bool | None else flag,
+            metavar=metavar_of(option.type),
             help=option.help,
             rich_help_panel=f"Options of the format {format_name}",
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from labelferry.errors import LabelferryError
+from labelferry.errors import ExportError, LabelferryError, UsageError, refuse_url
+from labelferry.findings import counted
 
 if TYPE_CHECKING:
     from labelferry.report import FindingSummary, Report
@@ -25,6 +29,9 @@ _TITLES = {
     "warning": "written, but should be checked",
     "note": "noted",
 }
+_OF_THE_WHOLE = frozenset(("image-not-in-input", "no-images", "no-labels", "unaccounted"))
+"""Codes of errors of the whole export, which are not skipped."""
+
 _TITLES_OF_ERRORS = {"error": "cannot be read", "repair": "must be repaired", "warning": "should be checked"}
 
 
@@ -45,13 +52,122 @@ def print_report(report: Report, quiet: bool, to: TextIO) -> None:
         return
     _print_findings(report.errors, _TITLES_OF_ERRORS, sys.stderr)
     total = sum(finding.count for finding in report.errors)
-    strict = any(finding.kind != "error" for finding in report.errors)
-    advice = (
-        "--strict counts repairs and warnings as errors."
-        if strict
-        else "Fix the export, or leave these out with --on-error skip."
-    )
-    print_error(f"{total:,} error(s), nothing was published. {advice}")
+    advice = "Fix the export, or leave these out with --on-error skip."
+    if any(finding.kind != "error" for finding in report.errors):
+        advice = "--strict counts repairs and warnings as errors."
+    elif any(finding.code in _OF_THE_WHOLE for finding in report.errors):
+        advice = "What concerns the whole export cannot be skipped."
+    print_error(f"{counted(total, 'error')}, nothing was published. {advice}")
+
+
+class ReportFile:
+    """Where the report of a command goes, as JSON: a `with` block that writes it whatever ends the block.
+
+    Args:
+        path: file to write; None: none.
+        to_stdout: print it, too.
+
+    Attributes:
+        content: plain values; None until the command has a result.
+
+    Raises:
+        UsageError: the file cannot be written, found before the command does anything.
+    """
+
+    def __init__(self, path: Path | None, to_stdout: bool = False) -> None:
+        self.content: Any = None
+        self._path = path
+        self._to_stdout = to_stdout
+        if path is not None:
+            refuse_url("--report", path)
+            if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+                what = "is a folder" if path.is_dir() else "cannot be written"
+                raise UsageError(f"--report: {path} {what}")
+
+    def __enter__(self) -> ReportFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self.content = {"published": False, "error": _failure(error)}
+        if self._path is not None:
+            write_text(self._path, to_json(self.content) + "\n")
+        if self._to_stdout:
+            print(to_json(self.content))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file.
+
+    Raises:
+        LabelferryError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LabelferryError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def report_content(report: Report) -> dict[str, Any]:
+    """What `--report` and `--json` hold of a conversion that has ended."""
+    return {**report.to_dict(), "error": None}
+
+
+def _failure(error: BaseException) -> dict[str, str]:
+    """What they hold of a command that has ended without a result; docs/report.md describes it."""
+    failure = {"kind": "defect", "code": "", "where": "", "message": f"{type(error).__name__}: {error}"}
+    if isinstance(error, ExportError):
+        return failure | {"kind": "export", "code": error.code, "where": error.where, "message": error.message}
+    if isinstance(error, LabelferryError | OSError):
+        kind = "usage" if isinstance(error, UsageError) else "system"
+        return failure | {"kind": kind, "message": str(error)}
+    if isinstance(error, KeyboardInterrupt):
+        return failure | {"kind": "interrupted", "message": "interrupted"}
+    return failure
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema of what `convert --report` and `convert --json` write."""
+    import msgspec
+
+    from labelferry.report import Report
+
+    schema = msgspec.json.schema(Report)
+    report = schema["$defs"]["Report"]
+    described = _fields(Report)
+    for name, value in report["properties"].items():
+        value["description"] = described[name]
+    report["properties"]["error"] = {"type": "null"}
+    report["required"].append("error")
+    report["description"] = "A conversion that has ended; its findings may have prevented the publication."
+    texts = {
+        "kind": "usage: the command is wrong; export: the export cannot be read; system: the machine prevents it; "
+        "interrupted: by Ctrl-C or SIGTERM; defect: of labelferry or of an adapter.",
+        "code": "Of an error of the export; else empty.",
+        "where": "File and line, where they are known; else empty.",
+        "message": "What is wrong.",
+    }
+    error = {
+        "type": "object",
+        "properties": {name: {"type": "string", "description": text} for name, text in texts.items()},
+        "required": list(texts),
+    }
+    error["properties"]["kind"]["enum"] = ["usage", "export", "system", "interrupted", "defect"]  # type: ignore[index]
+    schema["$defs"]["Failure"] = {
+        "description": "A command that has ended without a result: nothing was published.",
+        "type": "object",
+        "properties": {"published": {"const": False}, "error": error},
+        "required": ["published", "error"],
+    }
+    schema.pop("$ref")
+    return {"title": "Report", "anyOf": [{"$ref": "#/$defs/Report"}, {"$ref": "#/$defs/Failure"}], **schema}
+
+
+def _fields(cls: type) -> dict[str, str]:
+    """The descriptions of a class's attributes, from its docstring."""
+    text = inspect.getdoc(cls) or ""
+    entries = re.findall(r"^    (\w+): (.+(?:\n {8,}.+)*)", text.partition("Attributes:")[2], re.MULTILINE)
+    return {name: " ".join(description.split()) for name, description in entries}
 
 
 def print_outcomes(outcomes: list[Outcome]) -> None:
@@ -90,18 +206,6 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write plain values to a file.
-
-    Raises:
-        LabelferryError: the file cannot be written.
-    """
-    try:
-        path.write_text(to_json(value) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise LabelferryError(f"{path}: cannot be written: {error.strerror}") from None
-
-
 _AS_ASKED = frozenset(("class-left-out", "labelled-twice"))
 """Codes of what was left out because an option says so."""
 
@@ -111,13 +215,23 @@ def _print_result(report: Report, to: TextIO) -> None:
     print(f"{report.task_type} task {report.task_name!r}, in {report.seconds:.1f} s: {printable(str(place))}", file=to)
     empty = f", {report.empty_images:,} of them without objects" if report.empty_images else ""
     resumed = f", {report.resumed_images:,} of them by an interrupted run" if report.resumed_images else ""
-    what = f"frames of {report.videos:,} video{'s' * (report.videos > 1)}" if report.videos else "images"
-    print(f"  {report.images:,} {what}{empty}{resumed}", file=to)
+    what = counted(report.images, "frame" if report.videos else "image")
+    what += f" of {counted(report.videos, 'video')}" if report.videos else ""
+    print(f"  {what}{empty}{resumed}", file=to)
     objects = sorted(report.objects.items(), key=lambda item: -item[1])
     shown = ", ".join(f"{printable(name)} {count:,}" for name, count in objects[:CLASSES])
     more = f", and {len(objects) - CLASSES} more" if len(objects) > CLASSES else ""
-    print(f"  {sum(report.objects.values()):,} objects of {len(objects)} classes: {shown}{more}", file=to)
+    number = counted(sum(report.objects.values()), "object")
+    classes = "1 class" if len(objects) == 1 else f"{len(objects)} classes"
+    print(f"  {number} of {classes}: {shown}{more}", file=to)
     print(f"  {_names(report)}", file=to)
+    if report.unchecked_orientations:
+        which = (
+            "" if report.unchecked_orientations >= report.images else f" of {report.unchecked_orientations:,} images"
+        )
+        print(
+            f"  EXIF orientation not checked{which}: the images are out of reach (--input names their folder)", file=to
+        )
     if report.example is not None:
         print(f"  for example {printable(report.example[0])} -> {printable(str(place / report.example[1]))}", file=to)
 
@@ -130,15 +244,19 @@ def _names(report: Report) -> str:
             f"names not checked (--input); they are relative to {relative_to}, which must be the root of the input "
             "datasource"
         )
-    without = f"; {report.input_without_file:,} images there have no file" if report.input_without_file else ""
-    return printable(
-        f"{report.names_in_input:,} of {report.images:,} names exist in the input datasource {report.input}{without}"
-    )
+    without = ""
+    if report.input_without_file:
+        have = "has" if report.input_without_file == 1 else "have"
+        without = f"; {counted(report.input_without_file, 'image')} there {have} no file"
+    exist = "exists" if report.images == 1 else "exist"
+    names = f"{report.names_in_input:,} of {counted(report.images, 'name')}"
+    return printable(f"{names} {exist} in the input datasource {report.input}{without}")
 
 
 def _print_findings(findings: list[FindingSummary], titles: dict[str, str], to: TextIO) -> None:
     for finding in findings:
         title = "left out as asked" if finding.code in _AS_ASKED else titles[finding.kind]
+        title = "wrong" if finding.kind == "error" and finding.code in _OF_THE_WHOLE else title
         print(f"  {finding.count:,} {title}: {finding.code}", file=to)
         for where, message in finding.examples[:EXAMPLES]:
             print(f"      {printable(f'{where}: {message}' if where else message)}", file=to)

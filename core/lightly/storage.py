@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labelferry.errors import UsageError
+from labelferry.errors import UsageError, refuse_url
 
 try:
     import fcntl
@@ -24,8 +24,7 @@ def local_folder(path: str | Path) -> Path:
     Raises:
         UsageError: the path is a URL, or a file.
     """
-    if "://" in str(path):
-        raise UsageError(f"{path}: only local folders can be written so far; convert to one and copy it")
+    refuse_url("the datasource", path)
     folder = Path(path).expanduser().absolute()
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"the datasource {folder} is a file; name the folder that holds, or is to hold, .lightly")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from labelferry.errors import UsageError, did_you_mean
+from labelferry.errors import UsageError, did_you_mean, refuse_url
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Category, Image, Listed
 from labelferry.plugin.export import Export, Request
@@ -31,9 +31,11 @@ class Adapter:
         tasks: every task type that the format can hold, richest first.
         first_frame: number that the format gives the first frame of a video, in `Image.frame`.
         has_sizes: whether the labels come with the sizes of their images; if not, boxes are not cut at the edges.
+        names: by option that is a path, the names that it may have instead, such as those of palettes.
     """
 
     tasks: ClassVar[tuple[TaskType, ...]]
+    names: ClassVar[Mapping[str, Collection[str]]] = {}
     first_frame: ClassVar[int] = 0
     has_sizes: ClassVar[bool] = True
 
@@ -160,16 +162,23 @@ def make_adapter(
         UsageError: it has no such option, one is missing, or a path does not exist.
     """
     check_options(cls, options, other_names)
-    paths = {option.name for option in adapter_options(cls) if Path in (option.type, *typing.get_args(option.type))}
+    paths = path_options(cls)
     make: Callable[..., Adapter] = cls
     given = {
         name: Path(value) if name in paths and isinstance(value, str) else value for name, value in options.items()
     }
     for name, value in [("", path), *((name, given[name]) for name in given if name in paths)]:
-        if value is not None and not Path(value).expanduser().exists():
+        is_name = str(value) in cls.names.get(name, ())
+        if value is not None and not is_name and not Path(value).expanduser().exists():
             flag = f"--{name.replace('_', '-')}: " if name else ""
+            refuse_url(flag.rstrip(": ") or "the source", value)
             raise UsageError(f"{flag}{value} does not exist")
     return make(Path(path), **given)
+
+
+def path_options(cls: type[Adapter]) -> set[str]:
+    """Names of the options of a format that are paths."""
+    return {option.name for option in adapter_options(cls) if Path in (option.type, *typing.get_args(option.type))}
 
 
 def check_options(cls: type[Adapter], names: Iterable[str], other_names: Iterable[str] = ()) -> None:

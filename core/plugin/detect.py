@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labelferry.errors import LabelferryError, UsageError
+from labelferry.errors import LabelferryError, UsageError, refuse_url
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.probe import MOST, Match, Probe
 from labelferry.plugin.registry import format_names, get_adapter
@@ -72,9 +72,10 @@ def detect(path: str | Path, shallow: bool = False) -> list[Detection]:
     Raises:
         UsageError: there is no such path.
     """
+    refuse_url("", path)
     path = Path(path)
     if not path.exists():
-        raise UsageError(f"{path}: no such file or folder")
+        raise UsageError(f"{path} does not exist")
     probe = Probe(path, shallow)
     found = []
     for name in format_names():

@@ -156,11 +156,13 @@ class Classes:
         kept = ids[known].tolist()
         if len(set(kept)) < len(kept):
             raise call.error("probabilities", "a class is given twice")
-        if len(probabilities) and not ((probabilities >= 0).all() and probabilities.sum() <= 1 + _SUM_TOLERANCE):
-            raise _not_probabilities(call, probabilities.sum())
+        with np.errstate(invalid="ignore", over="ignore"):
+            total = probabilities.sum()
+        if not ((probabilities >= 0).all() and total <= 1 + _SUM_TOLERANCE):
+            raise _not_probabilities(call, total)
         row = np.zeros((1, len(self.ids)))
         row[0, [self.ids.index(i) for i in kept]] = probabilities[known]
-        rest = 1 - float(probabilities.sum())
+        rest = 1 - float(total)
         missing = [place for place, i in enumerate(self.ids) if i not in kept]
         if rest > _SUM_TOLERANCE:
             if not known.all() or not missing:
@@ -212,8 +214,8 @@ def check_sums(call: Call, probabilities: Floats) -> None:
     Raises:
         ExportError: a value is negative, or a row does not sum to 1.
     """
-    sums = probabilities.sum(axis=1)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
+        sums = probabilities.sum(axis=1)
         sound = (probabilities >= 0).all(axis=1) & (np.abs(sums - 1) <= _SUM_TOLERANCE)
     if not sound.all():
         raise _not_probabilities(call, sums[~sound][0])

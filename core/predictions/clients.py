@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,15 @@ def unwrapped(predictions: Any) -> Any:
     if isinstance(predictions, list | tuple) and len(predictions) == 1 and not _is_of_pipeline(predictions):
         return predictions[0]
     return predictions
+
+
+def path_of(predictions: Any) -> str:
+    """The path of the image or video that Ultralytics' results name; empty if there is none."""
+    try:
+        path = getattr(unwrapped(predictions), "path", "")
+    except Exception:  # whatever the attributes of somebody else's type raise; it is refused when it is read
+        return ""
+    return str(path) if isinstance(path, str | Path) else ""
 
 
 def prediction_of(call: Call, predictions: Any, task: TaskType) -> Prediction:

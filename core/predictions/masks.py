@@ -117,6 +117,26 @@ def scores_of_segments(
     return [float(combine(of_pixels[best == value])) for value in values]
 
 
+def size_of_pixels(call: Call, *given: Any) -> Size | None:
+    """(width, height) of the first of these that are given: arrays, or masks as `to_masks` takes them."""
+    for one in given:
+        if isinstance(one, list | tuple) and one:
+            one = one[0]
+        if isinstance(one, Masks) and len(one):
+            one = one[0]
+        if isinstance(one, RunLengthMask):
+            return one.width, one.height
+        if isinstance(one, Scaled):
+            return one.size
+        if isinstance(one, Mapping) and "size" in one:
+            sides = to_ids(call, "masks", one["size"]).tolist()
+            return (sides[1], sides[0]) if len(sides) == 2 else None
+        if one is not None and not isinstance(one, Masks | Mapping | list | tuple):
+            shape = to_array(call, "pixels", one).shape
+            return (shape[-1], shape[-2]) if len(shape) > 1 else None
+    return None
+
+
 def masks_of_segments(
     call: Call, segment_map: Any, ids: Sequence[int], background: frozenset[int]
 ) -> list[RunLengthMask]:

@@ -25,6 +25,7 @@ from labelferry.predictions.classes import Classes
 from labelferry.predictions.clients import Prediction, prediction_of, unwrapped
 from labelferry.predictions.masks import (
     scores_of_segments,
+    size_of_pixels,
     to_class_scores,
     to_label_map,
     to_masks,
@@ -101,6 +102,22 @@ def annotations_of(
         error.lost = error.lost or _count(prediction)
         raise
     return annotations
+
+
+def size_of(predictions: Any, columns: Columns, task: TaskType) -> tuple[int, int] | None:
+    """The (width, height) of the picture that predictions are for, as far as they tell themselves.
+
+    Args:
+        predictions: as `annotations_of` takes them.
+        columns: the same.
+        task: the task type.
+    """
+    call = Call("")
+    try:
+        given = Prediction(**columns) if predictions is None else prediction_of(call, unwrapped(predictions), task)
+        return to_size(call, given.size) or size_of_pixels(call, given.class_scores, given.label_map, given.masks)
+    except ExportError:  # it is refused when it is read
+        return None
 
 
 def _annotations(

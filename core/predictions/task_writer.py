@@ -7,6 +7,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -24,19 +25,25 @@ from labelferry.lightly.collisions import leave_out_collisions
 from labelferry.lightly.conform import Target
 from labelferry.lightly.encode import encode_schema
 from labelferry.lightly.names import image_name
+from labelferry.lightly.orientation import for_stored_pixels, is_decided_by_size, turned_videos, undecided
 from labelferry.lightly.task_folder import TaskFolder
 from labelferry.lightly.write import prepare, write
-from labelferry.model import Category
+from labelferry.model import Category, Image, Picture
 from labelferry.plugin.export import BOXES
 from labelferry.predictions.arguments import Columns
 from labelferry.predictions.classes import Classes
-from labelferry.predictions.results import Aggregate, annotations_of
+from labelferry.predictions.clients import path_of
+from labelferry.predictions.results import Aggregate, annotations_of, size_of
+from labelferry.reading.headers import read_header
+from labelferry.reading.images import is_video
 from labelferry.report import Report, Tally, make_report
 from labelferry.task_type import TaskType
 
 if TYPE_CHECKING:
     import av
     from typing_extensions import Unpack
+
+Orientation = Literal["auto", "stored", "upright"]
 
 
 def open_task(
@@ -47,6 +54,8 @@ def open_task(
     *,
     score: float = 1.0,
     aggregate: Aggregate = "median",
+    input: str | Path | None = None,
+    orientation: Orientation = "auto",
     on_error: Literal["fail", "skip"] = "fail",
     overwrite: bool = False,
 ) -> TaskWriter:
@@ -64,6 +73,11 @@ def open_task(
             those of other classes are left out and counted.
         score: the score of objects that have none, in [0, 1].
         aggregate: how the scores of a segment's pixels become its own: their median or mean.
+        input: root of the images that Lightly reads; by default the datasource. The EXIF orientations of images are
+            looked up there.
+        orientation: which picture the predictions are for, if an image has an EXIF orientation, or a video a rotation:
+            its pixels as `stored`, or turned `upright`. `auto` decides by the size that the predictions are for; those
+            of Ultralytics for the path of a video are upright, others for the frames of `VideoWriter.frames` stored.
         on_error: `fail` raises at the first prediction that cannot be used; `skip` leaves it out and counts it.
         overwrite: replace a task of this name.
 
@@ -76,9 +90,15 @@ def open_task(
         raise UsageError(f"on_error is 'fail' or 'skip', not {on_error!r}")
     if aggregate not in get_args(Aggregate):
         raise UsageError(f"aggregate is 'median' or 'mean', not {aggregate!r}")
+    if orientation not in get_args(Orientation):
+        raise UsageError(f"orientation is {' or '.join(map(repr, get_args(Orientation)))}, not {orientation!r}")
     classes = Classes(categories)
     target = Target(TaskType.of(task), plan_categories(classes.categories), score)
-    return TaskWriter(storage.local_folder(datasource), name, target, classes, aggregate, on_error, overwrite)
+    folder = storage.local_folder(datasource)
+    root = folder if input is None else Path(input).expanduser()
+    if input is not None and not root.is_dir():
+        raise UsageError(f"input: {root} is not a folder")
+    return TaskWriter(folder, name, target, classes, aggregate, root, orientation, on_error, overwrite)
 
 
 class TaskWriter:
@@ -98,6 +118,8 @@ class TaskWriter:
         target: Target,
         classes: Classes,
         aggregate: Aggregate,
+        root: Path,
+        orientation: Orientation,
         on_error: str,
         overwrite: bool,
     ) -> None:
@@ -108,6 +130,8 @@ class TaskWriter:
         self._target = target
         self._classes = classes
         self._aggregate: Aggregate = aggregate
+        self._root = str(root)
+        self._orientation: Orientation = orientation
         self._on_error = on_error
         self._overwrite = overwrite
         self._tally = Tally()
@@ -147,6 +171,7 @@ class TaskWriter:
                 if kind is None:
                     self._gather()
                     leave_out_collisions(folder.files, self._tally)
+                    self._tally.add(turned_videos(self._tally.evidence))
                     self._check()
                     folder.commit(encode_schema(self._target.task, self._target.plan.categories))
                     self._report = make_report(
@@ -158,6 +183,7 @@ class TaskWriter:
                         self._target.plan.categories,
                         self._tally,
                         videos=self._videos,
+                        unchecked_orientations=self._tally.evidence[_UNCHECKED],
                         seconds=time.monotonic() - self._begun,
                     )
             finally:
@@ -230,7 +256,7 @@ class TaskWriter:
         except ExportError as error:
             self._count_refused(error)
         else:
-            self._write(name, predictions, columns, size)
+            self._write(name, predictions, columns, size, self._picture_of(name, predictions))
 
     def video(self, path: str | Path, name: str | None = None) -> VideoWriter:
         """A video whose frames are written in a `with` block; frames that are not written become empty at its end.
@@ -256,18 +282,57 @@ class TaskWriter:
                 name = Path(path).as_posix()
         return VideoWriter(self, Path(path), _to_name(name))
 
-    def _write(self, name: str, predictions: Any, columns: Columns, size: Any) -> None:
+    def _picture_of(self, name: str, predictions: Any) -> Picture | None:
+        """What the header of an image says of its pixels; None if the image is not found, or it does not matter."""
+        if self.task is TaskType.CLASSIFICATION:
+            return None
+        paths, path = [f"{self._root}/{name}"], path_of(predictions)
+        if path and os.path.basename(path) == os.path.basename(name):
+            paths.append(path)
+        for path in paths:
+            with suppress(ExportError, OSError, ValueError):  # a path with a null byte is a ValueError
+                size, orientation = read_header(path)
+                drawn_on = "" if self._orientation == "auto" else self._orientation
+                return Picture(size, orientation, drawn_on)
+        return None
+
+    def _write(self, name: str, predictions: Any, columns: Columns, size: Any, picture: Picture | None) -> None:
+        """Write the predictions of an image or frame.
+
+        Args:
+            name: of the image or frame.
+            predictions: as `write` takes them.
+            columns: by name.
+            size: (width, height) that the caller gives; of a frame, None.
+            picture: of the pixels, if they are known.
+        """
         tally = self._tally if self._is_owner() else Tally()
         try:
-            annotations = annotations_of(
-                predictions, columns, self._classes, self._target.task, size, self._aggregate, name
-            )
-            (batch,) = Batch.of([name], [annotations])
-            self._save(batch, tally)
+            if picture is None:
+                tally.evidence[_UNCHECKED] += self.task is not TaskType.CLASSIFICATION
+            self._save(self._batch(name, predictions, columns, size, picture), tally)
         except ExportError as error:
             self._refuse(error, name, tally)
         if tally is not self._tally:
             self._count(tally)
+
+    def _batch(self, name: str, predictions: Any, columns: Columns, size: Any, picture: Picture | None) -> Batch:
+        """The predictions of an image or frame, for its pixels as stored.
+
+        Raises:
+            ExportError: they cannot be used.
+        """
+        if picture is not None and size is None:
+            size = picture.size
+            if picture.orientation != 1 and picture.drawn_on != "stored":
+                size = size_of(predictions, columns, self.task) or (picture.upright_size if picture.drawn_on else None)
+        annotations = annotations_of(predictions, columns, self._classes, self.task, size, self._aggregate, name)
+        (batch,) = Batch.of([name], [annotations])
+        if picture is None:
+            return batch
+        if picture.orientation != 1 and not picture.drawn_on and not is_decided_by_size(picture):
+            raise undecided(name, picture)
+        return for_stored_pixels(batch, [Image(name, picture=picture)])
 
     def _refuse(self, error: ExportError, name: str, tally: Tally) -> None:
         """Raise an error of an image, or count it with `on_error="skip"`."""
@@ -404,7 +469,7 @@ class VideoWriter:
         self._task = task
         self._path = path
         self._written = bytearray(self.frame_count)
-        self._is_open = False
+        self._is_open = self._gives_frames = False
 
     def __enter__(self) -> VideoWriter:
         self._is_open = True
@@ -444,6 +509,7 @@ class VideoWriter:
         import av
         from av.error import FFmpegError
 
+        self._gives_frames = True
         index = -1
         with av.open(str(self._path)) as container:
             if not self._count.broken:
@@ -478,8 +544,37 @@ class VideoWriter:
         if not self._is_open:
             raise UsageError("write within the block: with task.video(...) as video")
         self._task._require_block()
-        self._task._write(self._name_of(number), predictions, columns, self._count.size_of(number))
+        picture = self._picture_of(number, predictions, columns)
+        self._task._write(self._name_of(number), predictions, columns, None, picture)
         self._written[number] = 1
+
+    def _picture_of(self, index: int, predictions: Any, columns: Columns) -> Picture:
+        """The pixels of a frame, and which picture of them the predictions are for.
+
+        Raises:
+            AmbiguousError: nothing tells.
+        """
+        from labelferry.video.display_matrix import ANGLE_UNKNOWN, opencv_orientation
+
+        option = self._task._orientation
+        picture = Picture(self._count.size_of(index), self._count.orientation, "stored", self.name)
+        if picture.orientation == 1 or option == "stored" or self._task.task is TaskType.CLASSIFICATION:
+            return picture
+        if picture.orientation == ANGLE_UNKNOWN:
+            text = "the display matrix turns its frames by another angle than a multiple of 90 degrees, which cannot be"
+            raise AmbiguousError(f"{text} turned back; say orientation='stored'", where=self.name)
+        if is_video(path_of(predictions)):  # Ultralytics reads videos with OpenCV
+            return picture._replace(orientation=opencv_orientation(picture.orientation), drawn_on="upright")
+        if option == "upright":
+            return picture._replace(drawn_on="upright")
+        size = size_of(predictions, columns, self._task.task)
+        if size is not None and is_decided_by_size(picture):
+            is_mirrored = picture.orientation != opencv_orientation(picture.orientation)
+            if size == picture.size or not is_mirrored:
+                return picture._replace(drawn_on="")
+        elif self._gives_frames:
+            return picture
+        raise undecided(self.name, picture)
 
     def _name_of(self, index: int) -> str:
         from labelferry.video.names import frame_name
@@ -496,6 +591,10 @@ class VideoWriter:
             text = f"index: {index!r} is no frame of the video; it has {self.frame_count} frames, from 0"
             raise ExportError(text, where=self.name, code="frame-beyond-video")
         return int(index)
+
+
+_UNCHECKED = "unchecked-orientation"
+"""Evidence: images that are not found."""
 
 
 def _ranges(indices: list[int]) -> str:

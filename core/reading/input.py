@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from labelferry.errors import UsageError
+from labelferry.errors import UsageError, refuse_url
 from labelferry.reading.images import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, find_files, is_video
 
 
@@ -46,6 +46,7 @@ def find_input(
     if named is not None:
         if str(named) == "none":
             return None
+        refuse_url("--input", named)
         root = Path(named).expanduser()
         if not root.is_dir():
             raise UsageError(f"--input: {root} {'is not a folder' if root.exists() else 'does not exist'}")

@@ -30,6 +30,7 @@ from labelferry.report import ConversionError, Report
 from labelferry.run.convert import convert
 from labelferry.run.options import Options
 from labelferry.run.plan import Job, Plan, load_plan
+from labelferry.run.progress import BatchProgress
 from labelferry.run.workers import KILLED, worker_pool
 
 
@@ -64,7 +65,7 @@ def batch(
     *,
     workers: int | None = None,
     overwrite: bool = False,
-    progress: JobProgress | None = None,
+    progress: JobProgress | bool | None = None,
 ) -> list[Outcome]:
     """Convert many exports into one datasource, a task for each.
 
@@ -77,8 +78,9 @@ def batch(
         datasource: folder that holds `.lightly`, or will hold it; by default the plan's.
         workers: processes for all jobs together; by default one per processor.
         overwrite: replace tasks that were not made by an earlier run.
-        progress: called with (task name, done, total, unit): how many of a job are done, how many there are (None if
-            not known), and of what: `videos` while their frames are counted, then `images` or `frames`.
+        progress: True shows a bar; or a function, called with (task name, done, total, unit): how many of a job are
+            done, how many there are (None if not known), and of what: `videos` while their frames are counted, then
+            `images` or `frames`.
 
     Returns:
         The result of each job, in the order of the plan; then a failed one for each place below the folder where the
@@ -90,7 +92,12 @@ def batch(
     """
     if not isinstance(plan, Plan):
         plan = load_plan(Path(plan), None if datasource is None else Path(datasource))
-    outcomes = list(run_plan(plan, datasource, workers=workers, overwrite=overwrite, progress=progress))
+    with BatchProgress(progress is not True, len(plan.jobs)) as display:
+        shown = display if progress is True else progress or None
+        outcomes = []
+        for outcome in run_plan(plan, datasource, workers=workers, overwrite=overwrite, progress=shown):
+            display.finished(outcome)
+            outcomes.append(outcome)
     return outcomes + [Outcome(place.name, "failed", f"{place}: {question}") for place, question in plan.unclear]
 
 

@@ -7,9 +7,10 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from labelferry.errors import ExportError
-from labelferry.findings import Finding
+from labelferry.findings import Finding, counted
 from labelferry.plugin.export import Export
 from labelferry.reading.input import InputDatasource
 from labelferry.report import Tally
@@ -65,6 +66,8 @@ class NameCheck:
         advice = ""
         if len(prefixes) == 1 and (prefix := prefixes.pop()):
             advice = f"; they exist below {prefix!r}: --image-prefix {prefix + self._prefix}"
+        elif root := self._higher_root():
+            advice = f"; they are relative to a folder above it: --input {root}"
         text = (
             f"{self.missing:,} of {self.missing + self.found:,} names do not exist in the input datasource "
             f"{self.input.root}{advice}"
@@ -72,6 +75,15 @@ class NameCheck:
         yield make("image-not-in-input", "", text, self.missing)
         for name in self._sample[:SHOWN]:
             yield make("image-not-in-input", name, names.reason(name), 0)
+
+    def _higher_root(self) -> Path | None:
+        """The folder to which the missing names are relative, if it is one above the input datasource's."""
+        root = self.input.root.absolute()
+        for folder in root.parents:
+            begin = f"{root.relative_to(folder).as_posix()}/"
+            if any(name.removeprefix(begin) in self.input.names for name in self._sample if name.startswith(begin)):
+                return folder
+        return None
 
     def _is_frame(self, name: str) -> bool:
         """Whether the name is Lightly's name of a frame that a video of the datasource has."""
@@ -163,12 +175,12 @@ def _label_files(evidence: Mapping[str, int], folders: tuple[str, ...], source: 
     if counts and not any(present for present, _ in counts.values()):
         missing = sum(absent for _, absent in counts.values())
         looked = f" in {', '.join(folders)}" if folders else ""
-        text = f"none of the {missing:,} images has a label file{looked}; --allow-empty accepts this"
+        text = f"no label file for any of {counted(missing, 'image')}{looked}; --allow-empty accepts this"
         yield Finding.error("no-labels", source, text)
         return
     for split, (present, absent) in sorted(counts.items()):
         if not present:
-            text = f"none of the {absent:,} images of the split {split!r} has a label file, those of other splits have"
+            text = f"no label file for {counted(absent, 'image')} of the split {split!r}; other splits have label files"
             yield Finding.warning("split-without-labels", source, text)
 
 

@@ -55,11 +55,11 @@ class Options:
     ] = None
     classes: Annotated[
         Iterable[str] | Mapping[str, str] | None,
-        Help("Names of the classes to keep; new name by old name keeps and renames."),
+        Help("Names of the classes to keep; new name by old name keeps and renames.", metavar="NAMES"),
     ] = None
     rename: Annotated[
         Mapping[str, str] | None,
-        Help("New name by old name of classes; equal new names merge. All other classes stay."),
+        Help("New name by old name of classes; equal new names merge. All other classes stay.", metavar="OLD=NEW"),
     ] = None
     keep_category_ids: Annotated[bool, Help("Keep the source's ids; by default they become 0..N-1.")] = False
     image_prefix: Annotated[
@@ -102,6 +102,14 @@ class Options:
             metavar="images|frames",
         ),
     ] = None
+    orientation: Annotated[
+        Literal["auto", "stored", "upright"],
+        Help(
+            "Which picture the labels were drawn on, if an image has an EXIF orientation, or a video a rotation: its "
+            "pixels as stored, or turned upright. auto decides by the sizes that the export gives, or by the format.",
+            metavar="PICTURE",
+        ),
+    ] = "auto"
     score: Annotated[float, Help("Score of labels that have none.", metavar="N", limits=(0, 1))] = 1.0
     on_error: Annotated[
         Literal["fail", "skip"],

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
-from labelferry.errors import ExportError, LabelferryError, UsageError
+from labelferry.errors import ExportError, LabelferryError, UsageError, refuse_url
 from labelferry.lightly.names import check_task_name
-from labelferry.plugin.adapter import adapter_options, check_options
+from labelferry.plugin.adapter import check_options, path_options
 from labelferry.plugin.detect import Detection, detect
 from labelferry.plugin.merge import Conflicts
 from labelferry.plugin.probe import Probe
@@ -169,8 +169,9 @@ def load_plan(path: Path, datasource: Path | None = None) -> Plan:
         ExportError: the file is not a plan.
         UsageError: there is no such file or folder.
     """
+    refuse_url("", path)
     if not path.exists():
-        raise UsageError(f"{path}: no such file or folder")
+        raise UsageError(f"{path} does not exist")
     return plan_folder(path, datasource) if path.is_dir() else read_plan(path)
 
 
@@ -204,9 +205,17 @@ def plan_folder(folder: Path, datasource: Path | None = None) -> Plan:
     return Plan(jobs, unclear=unclear)
 
 
-def plan_to_yaml(plan: Plan) -> str:
-    """The plan as YAML, to edit; what is unclear is in comments."""
+def plan_to_yaml(plan: Plan, folder: Path | None = None) -> str:
+    """The plan as YAML, to edit; what is unclear is in comments.
+
+    Args:
+        plan: whose paths are relative to the current folder.
+        folder: of the file that it is written to, to which its paths become relative; None: the current folder.
+    """
     import yaml
+
+    if folder is not None:
+        plan = _relative_to(folder, plan)
 
     lines = ["# labelferry batch FILE DATASOURCE; every key is in the schema: labelferry batch --schema"]
     for place, question in plan.unclear:
@@ -243,10 +252,12 @@ def _job(entry: Any, base: Path) -> Job:
     if entry.format != "auto":
         cls = get_adapter(keys["format"])
         check_options(cls, format_options, keys)
-        for option in adapter_options(cls):
-            value = format_options.get(option.name)
-            if isinstance(value, str) and "Path" in str(option.type):
-                format_options[option.name] = _below(base, value)
+        for name in path_options(cls) & format_options.keys():
+            value = format_options[name]
+            if isinstance(value, str):
+                path = _below(base, value)
+                is_name = value in cls.names.get(name, ()) and not os.path.exists(path)
+                format_options[name] = value if is_name else path
     sources = [entry.source] if isinstance(entry.source, str) else entry.source
     if not sources:
         raise UsageError("source names no export")
@@ -257,6 +268,31 @@ def _job(entry: Any, base: Path) -> Job:
 
 def _below(base: Path, path: str) -> str:
     return str(base / Path(path).expanduser())
+
+
+def _relative_to(folder: Path, plan: Plan) -> Plan:
+    """The plan with its paths relative to a folder in place of the current one."""
+
+    def moved(path: Any) -> str:
+        return str(path) if os.path.isabs(path) else os.path.relpath(path, folder)
+
+    jobs = []
+    for job in plan.jobs:
+        paths = {key: getattr(job.options, key) for key in ("videos", "input")}
+        keys: dict[str, Any] = {key: moved(path) for key, path in paths.items() if path not in (None, "none")}
+        format_options = dict(job.format_options)
+        if job.format != "auto":
+            for name in path_options(get_adapter(job.format)) & format_options.keys():
+                format_options[name] = moved(format_options[name])
+        jobs.append(
+            replace(
+                job,
+                sources=list(map(moved, job.sources)),
+                options=replace(job.options, **keys),
+                format_options=format_options,
+            )
+        )
+    return replace(plan, jobs=jobs, datasource=None if plan.datasource is None else moved(plan.datasource))
 
 
 def _toml(path: Path, text: str) -> tuple[Any, Callable[[str], int]]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
-from labelferry.model import UNLABELLED, Image, Listed, Refused, VideoFrame
+from labelferry.model import UNLABELLED, Image, Listed, Picture, Refused, VideoFrame
 from labelferry.reading.images import OTHER_VIDEO_EXTENSIONS, VIDEO_EXTENSIONS, find_files
 from labelferry.video.frame_count import FrameCount, count_frames
 from labelferry.video.names import check_video_name, frame_name, frame_of_name
@@ -34,6 +34,18 @@ class Video(NamedTuple):
     def frames(self) -> int:
         """Number of frames."""
         return self.counted.frames
+
+    def pictures(self) -> Callable[[int], Picture]:
+        """Gives the pixels of a frame by its index; frames of one size have one object, which travels once."""
+        by_size: dict[tuple[int, int], Picture] = {}
+
+        def picture(index: int) -> Picture:
+            size = self.counted.size_of(index)
+            if size not in by_size:
+                by_size[size] = Picture(size, self.counted.orientation, video=self.name)
+            return by_size[size]
+
+        return picture
 
 
 class _Place(NamedTuple):
@@ -124,6 +136,7 @@ class Footage:
             images: as an export lists them.
         """
         videos = {video.name: video for video in self.videos}
+        pictures = {video.name: video.pictures() for video in self.videos}
         labelled = {name: bytearray(video.frames) for name, video in videos.items()}
         found: dict[str, str | Finding] = {}
         are_counted: set[str] = set()  # videos of which frames are numbered by whoever extracted them
@@ -151,10 +164,10 @@ class Footage:
             if not 0 <= index < video.frames or len(place.digits) not in (0, len(str(video.frames))):
                 yield Refused(image, self._beyond(image, place, index, video))
                 continue
-            file_name, size = frame_name(name, index, video.frames), video.counted.size_of(index)
+            file_name, picture = frame_name(name, index, video.frames), pictures[name](index)
             if labelled[name][index]:
                 text = f"frame {frame.number} of {name} already has labels"
-                yield Refused(image._replace(size=size), Finding.error("frame-twice", image.file_name, text))
+                yield Refused(image._replace(size=picture.size), Finding.error("frame-twice", image.file_name, text))
                 continue
             is_counted = self._pattern is not None and not file_name.endswith(f"{_stem(image)}.png")
             if video.counted.is_uneven and is_counted and name not in are_counted:
@@ -165,13 +178,13 @@ class Footage:
                 )
                 yield Finding.warning("frames-uneven", f"{self._folder}/{name}", text)
             labelled[name][index] = 1
-            yield Image(file_name, image.source, frame, size, image.files)
+            yield image._replace(file_name=file_name, frame=frame, size=picture.size, picture=picture)
         for name, video in videos.items():
             has_labels = labelled[name]
             index = has_labels.find(0)
             while index >= 0:
-                size = video.counted.size_of(index)
-                yield Image(frame_name(name, index, video.frames), UNLABELLED, None, size)
+                picture = pictures[name](index)
+                yield Image(frame_name(name, index, video.frames), UNLABELLED, None, picture.size, picture=picture)
                 index = has_labels.find(0, index + 1)
 
     def _place_of(self, image: Image) -> _Place | Finding:

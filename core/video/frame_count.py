@@ -19,6 +19,7 @@ from av.error import FFmpegError
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
+from labelferry.video.display_matrix import display_orientation
 from labelferry.video.packets import CHECKS, Unproven
 
 _WHOLE_PICTURES = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
@@ -34,6 +35,7 @@ class FrameCount:
         width: width of the first frame in pixels.
         height: height of the first frame in pixels.
         broken: why frames are missing; empty if the video is intact.
+        orientation: how frames are to be mirrored and turned, as `display_orientation` gives it.
         sizes: where the size changes, (index of the frame, width, height) of each size, the first one included; empty
             if all frames have one size.
         is_uneven: whether the frames are not evenly spaced in time.
@@ -43,6 +45,7 @@ class FrameCount:
     width: int
     height: int
     broken: str = ""
+    orientation: int = 1
     sizes: tuple[tuple[int, int, int], ...] = ()
     is_uneven: bool = field(default=False, compare=False)
 
@@ -120,7 +123,13 @@ def _count_packets(container: Any) -> FrameCount:
         raise Unproven
     if first is None or (first.width, first.height) != (codec.width, codec.height) or first.pts != min(times):
         raise Unproven
-    return FrameCount(len(times), codec.width, codec.height, is_uneven=_is_uneven(times, stream))
+    return FrameCount(
+        len(times),
+        codec.width,
+        codec.height,
+        orientation=display_orientation(first),
+        is_uneven=_is_uneven(times, stream),
+    )
 
 
 def _is_uneven(times: Sequence[int | None], stream: Any) -> bool:
@@ -142,7 +151,7 @@ def _has_own_description(packet: Any) -> bool:
 def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
     """Counts by decoding with threads across frames. Threads lose other frames of damaged videos than PyAV's own
     settings do, so the video is decoded again with those unless every packet gave one frame."""
-    broken = ""
+    broken, orientation = "", 1
     times: list[int | None] = []
     sizes: list[tuple[int, int, int]] = []
     with _open(path) as container:
@@ -157,6 +166,8 @@ def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
                 is_cut = is_cut or packet.is_corrupt
                 packets += packet.size > 0 and not packet.is_discard
                 for frame in packet.decode():
+                    if not times:
+                        orientation = display_orientation(frame)
                     if not sizes or sizes[-1][1:] != (frame.width, frame.height):
                         sizes.append((len(times), frame.width, frame.height))
                     times.append(frame.pts)
@@ -171,6 +182,7 @@ def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
             len(times),
             *sizes[0][1:],
             broken or ("a packet is truncated" if is_cut else ""),
+            orientation,
             tuple(sizes) if len(sizes) > 1 else (),
             _is_uneven(times, stream),
         )

@@ -11,7 +11,7 @@ import pytest
 
 import labelferry
 from labelferry.cli.app import main
-from tests.core.cli.conftest import Run
+from tests.core.conftest import Run
 
 
 def test_python_m_labelferry_is_the_command_line() -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from labelferry.run import batch
 from labelferry.run.plan import plan_schema
-from tests.core.cli.conftest import Run
+from tests.core.conftest import Run
 from tests.core.run.test_batch import coco
 from tests.core.run.test_kill import write_coco
 
@@ -83,6 +83,24 @@ def test_a_plan_is_printed_edited_and_run(run: Run, exports: Path, tmp_path: Pat
     assert (tmp_path / "out/.lightly/predictions/good").is_dir()
 
 
+def test_a_plan_is_written_with_paths_relative_to_it(
+    run: Run, fixtures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(fixtures / "masks/index", tmp_path / "exports/index")
+    write_coco(tmp_path / "exports/good.json", 3)
+    (tmp_path / "plans").mkdir()
+    monkeypatch.chdir(tmp_path)
+    plan = tmp_path / "plans/jobs.yaml"
+    assert run("batch", "--init", "exports", "--out", "plans/jobs.yaml") == (0, "", "")
+    jobs = yaml.safe_load(plan.read_text())["jobs"]
+    assert {job["source"] for job in jobs} >= {"../exports/good.json"}
+    assert all("../exports/" in str(job) for job in jobs)
+    monkeypatch.chdir(tmp_path / "exports")
+    done = run("batch", "../plans/jobs.yaml", tmp_path / "out", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert run("batch", "exports", "--out", "x.yaml").stderr == "labelferry: --out is where --init writes the plan\n"
+
+
 def test_only_what_is_unclear_exits_with_1(run: Run, exports: Path, tmp_path: Path) -> None:
     done = run("batch", exports / "unclear", tmp_path / "out", "--workers", 1)
     assert (done.returncode, done.stdout) == (1, "")
@@ -98,7 +116,7 @@ def test_a_wrong_command_exits_with_2(run: Run, tmp_path: Path) -> None:
     coco(tmp_path / "some/a.json")
     for arguments, message in (
         (("--quiet",), "name a folder of exports, or a plan"),
-        ((tmp_path / "nothing", "out"), "no such file or folder"),
+        ((tmp_path / "nothing", "out"), "does not exist"),
         ((tmp_path / "empty", tmp_path / "out"), "no format recognises an export"),
         ((tmp_path / "some",), "name the datasource"),
         ((tmp_path / "some", tmp_path / "out", "--workers", "0"), "--workers"),
@@ -115,4 +133,6 @@ def test_ctrl_c_exits_with_130(run: Run, exports: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(batch, "convert", interrupt)
     done = run("batch", exports, tmp_path / "out", "--workers", 1, "--quiet")
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr.endswith("labelferry: interrupted; run the same command again to continue\n")
+    assert done.stderr.endswith(
+        "labelferry: interrupted; jobs that have ended are published; run the same command again to continue\n"
+    )

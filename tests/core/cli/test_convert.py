@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import labelferry
+from labelferry.cli.report import report_schema
 from labelferry.run.options import Options
-from tests.core.cli.conftest import Run
+from tests.core.conftest import Run
 from tests.core.run.test_kill import write_coco
 from tests.lightly_models import read_valid_task
 
@@ -23,7 +30,7 @@ def test_convert_writes_the_task_and_prints_what_it_did(run: Run, tmp_path: Path
     assert (done.returncode, done.stderr) == (0, "")
     assert "instance-segmentation task 'coco_instance-segmentation'" in done.stdout
     assert "3 images" in done.stdout
-    assert "3 objects of 1 classes: a 3" in done.stdout
+    assert "3 objects of 1 class: a 3" in done.stdout
     assert len(read_valid_task(tmp_path / "out", "coco_instance-segmentation")[1]) == 3
 
 
@@ -45,7 +52,7 @@ def test_errors_in_the_data_exit_with_1_and_name_place_and_remedy(run: Run, tmp_
     done = run("convert", "--from", "coco", source, tmp_path / "out", "--report", report)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"{source}, annotation id 0: category id 9 is not one of the export's categories (1)" in done.stderr
-    assert "labelferry: 1 error(s), nothing was published. Fix the export" in done.stderr
+    assert "labelferry: 1 error, nothing was published. Fix the export" in done.stderr
     assert "--on-error skip" in done.stderr
     assert not (tmp_path / "out").exists()
     assert json.loads(report.read_text())["errors"][0]["code"] == "unknown-category"
@@ -105,11 +112,115 @@ def test_a_path_that_does_not_exist_exits_with_2(run: Run, tmp_path: Path, argum
     assert not (tmp_path / "out").exists()
 
 
-def test_a_report_that_cannot_be_written_exits_with_1(run: Run, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_refused_before_the_run(run: Run, tmp_path: Path) -> None:
     source = write_coco(tmp_path / "a.json", 3)
-    done = run("convert", "--from", "coco", source, tmp_path / "out", "--report", tmp_path / "none/report.json")
-    assert done.returncode == 1
-    assert done.stderr.endswith("none/report.json: cannot be written: No such file or directory\n")
+    for place, words in (("none/report.json", "cannot be written"), (".", "is a folder"), ("s3://b/r", "is a URL")):
+        report = place if ":" in place else tmp_path / place
+        done = run("convert", "--from", "coco", source, tmp_path / "out", "--report", report)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("labelferry: --report: ")
+        assert words in done.stderr
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        ((), 0, None),
+        (("--classes", "b"), 2, ("usage", "")),
+        (("--input", "s3://bucket"), 2, ("usage", "")),
+        (("--classes", "="), 2, ("usage", "")),
+        (("--dataset", "BROKEN"), 1, ("export", "broken-json")),
+    ],
+)
+def test_the_report_is_written_whatever_happens(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], code: int, error: tuple[str, str] | None
+) -> None:
+    source = write_coco(tmp_path / "a.json", 3)
+    (tmp_path / "b.json").write_text("[{")
+    places = {"BROKEN": str(tmp_path / "b.json")}
+    words = [places.get(word, word) for word in arguments]
+    report = tmp_path / "report.json"
+    if "BROKEN" in arguments:
+        source = tmp_path / "b.json"
+    done = run("convert", "--from", "coco", source, tmp_path / "out", *words, "--report", report, "--json")
+    content = json.loads(report.read_text())
+    assert done.returncode == code
+    assert json.loads(done.stdout) == content
+    assert content["published"] is (error is None)
+    assert (content["error"] and (content["error"]["kind"], content["error"]["code"])) == error
+
+
+def test_an_interrupted_or_terminated_run_writes_its_report(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminate(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr("labelferry.run.convert.convert", terminate)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        done = run("convert", "--from", "coco", "x", tmp_path, "--report", tmp_path / "report.json")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done.returncode == 143
+    assert done.stderr.startswith("labelferry: terminated; nothing was published; run the same command again")
+    assert json.loads((tmp_path / "report.json").read_text())["error"]["kind"] == "interrupted"
+
+
+def test_the_schema_of_reports_is_published_and_reports_follow_it(run: Run, tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[3]
+    published = json.loads((root / "docs/report.schema.json").read_text(encoding="utf-8"))
+    assert published == report_schema()
+    properties = published["$defs"]["Report"]["properties"]
+    assert set(properties) == {field.name for field in fields(labelferry.Report)} | {"error"}
+    text = (root / "docs/report.md").read_text(encoding="utf-8")
+    assert [name for name in properties if f"`{name}`" not in text] == []
+    done = run("convert", "--from", "coco", write_coco(tmp_path / "a.json", 3), tmp_path / "out", "--json")
+    content = json.loads(done.stdout)
+    assert content.pop("error") is None
+    assert json.loads(json.dumps(msgspec.convert(content, labelferry.Report).to_dict())) == content
+    assert set(content) == set(published["$defs"]["Report"]["required"]) - {"error"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("convert", "--from", "coco", "s3://bucket/a.json", "OUT"),
+        ("convert", "--from", "coco", "SOURCE", "gs://bucket/out"),
+        ("convert", "--from", "coco", "SOURCE", "OUT", "--videos", "https://host/videos"),
+        ("convert", "--from", "coco", "SOURCE", "OUT", "--input", "s3://bucket"),
+        ("convert", "--from", "coco", "SOURCE", "OUT", "--images", "s3://bucket"),
+        ("detect", "s3://bucket/a.json"),
+        ("batch", "s3://bucket/exports", "OUT"),
+    ],
+)
+def test_urls_are_refused_before_anything_is_made_of_them(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {"SOURCE": str(write_coco(tmp_path / "a.json", 3)), "OUT": str(tmp_path / "out")}
+    monkeypatch.chdir(tmp_path)
+    done = run(*[places.get(argument, argument) for argument in arguments])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "only local paths are supported: copy or mount it" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def completions(line: str, tmp_path: Path) -> list[str]:
+    words = line.split(" ")
+    given = {"_LABELFERRY_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    command = [sys.executable, "-m", "labelferry"]
+    done = subprocess.run(command, env=os.environ | given, cwd=tmp_path, capture_output=True, text=True, check=False)
+    return done.stdout.split()
+
+
+def test_a_shell_completes_formats_options_and_tasks(tmp_path: Path) -> None:
+    labelferry.convert(write_coco(tmp_path / "a.json", 3), tmp_path / "out", format="coco", task_name="mine")
+    assert completions("labelferry convert --from yo", tmp_path) == ["yolo", "youtubevis"]
+    assert "--vid-stride" in completions("labelferry convert --from yolo --v", tmp_path)
+    assert completions("labelferry convert a.json out --task-name m", tmp_path) == ["mine"]
+    assert completions("labelferry convert a.json none --task-name m", tmp_path) == []
 
 
 def test_help_shows_the_options_of_the_format_asked_for(run: Run) -> None:
@@ -155,7 +266,10 @@ def test_every_option_reaches_the_conversion(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr("labelferry.run.convert.convert", convert)
     assert list(GIVEN) == [option.name for option in fields(Options)]
     flags = [word for words, _ in GIVEN.values() for word in words]
-    assert run("convert", "SOURCE", "OUT", *flags, "--split", "val", "--obb").stderr == "labelferry: enough\n"
+    assert (
+        run("convert", "SOURCE", "OUT", *flags, "--split", "val", "--obb", "--no-track-ids").stderr
+        == "labelferry: enough\n"
+    )
     assert given.pop("arguments") == (Path("SOURCE"), Path("OUT"))
     assert given == {name: value for name, (_, value) in GIVEN.items()} | {
         "split": "val",
@@ -199,7 +313,7 @@ def test_ctrl_c_exits_with_130_and_says_how_to_continue(
 
     monkeypatch.setattr("labelferry.run.convert.convert", interrupt)
     done = run("convert", "--from", "coco", "x", tmp_path)
-    assert done == (130, "", "labelferry: interrupted; run the same command again to continue\n")
+    assert done == (130, "", "labelferry: interrupted; nothing was published; run the same command again to continue\n")
 
 
 def test_names_that_are_not_unicode_and_control_characters_are_escaped(

@@ -6,7 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
-from tests.core.cli.conftest import Run
+from tests.core.conftest import Run
 
 
 def test_detect_prints_the_format_and_the_command(run: Run, fixtures: Path) -> None:
@@ -31,4 +31,4 @@ def test_an_unknown_format_exits_with_1_and_a_missing_path_with_2(run: Run, fixt
     assert "names.txt: no format recognises it" in done.stderr
     done = run("detect", tmp_path / "nothing")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "no such file or folder" in done.stderr
+    assert "does not exist" in done.stderr

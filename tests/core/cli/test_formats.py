@@ -6,7 +6,7 @@ import pytest
 
 from labelferry.errors import UsageError
 from labelferry.plugin import registry
-from tests.core.cli.conftest import Run
+from tests.core.conftest import Run
 
 
 def test_formats_lists_every_format(run: Run) -> None:

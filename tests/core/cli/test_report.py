@@ -71,6 +71,16 @@ def test_the_summary_shows_counts_findings_and_their_first_examples() -> None:
     assert printed(REPORT, quiet=True) == ""
 
 
+def test_errors_of_the_whole_export_are_not_advised_to_be_skipped(capsys: pytest.CaptureFixture[str]) -> None:
+    errors = [FindingSummary("error", "no-labels", 1, [("a", "no label file for any of 2 images")])]
+    printed(replace(REPORT, published=False, errors=errors))
+    assert capsys.readouterr().err.splitlines() == [
+        "  1 wrong: no-labels",
+        "      a: no label file for any of 2 images",
+        "labelferry: 1 error, nothing was published. What concerns the whole export cannot be skipped.",
+    ]
+
+
 def test_the_summary_says_which_names_exist() -> None:
     lines = printed(replace(REPORT, input="data", names_in_input=1_230)).splitlines()
     assert lines[3] == "  1,230 of 1,234 names exist in the input datasource data"
@@ -102,7 +112,7 @@ def test_errors_are_printed_to_stderr_with_advice(capsys: pytest.CaptureFixture[
     assert capsys.readouterr().err.splitlines() == [
         "  1,000 cannot be read: unknown-category",
         "      a.json: category 9",
-        "labelferry: 1,000 error(s), nothing was published. Fix the export, or leave these out with --on-error skip.",
+        "labelferry: 1,000 errors, nothing was published. Fix the export, or leave these out with --on-error skip.",
     ]
     strict = replace(REPORT, published=False, errors=REPORT.repairs + REPORT.warnings, repairs=[], warnings=[])
     assert printed(strict) == "  3 left out as asked: class-left-out\n"
@@ -110,7 +120,7 @@ def test_errors_are_printed_to_stderr_with_advice(capsys: pytest.CaptureFixture[
     assert lines[0] == "  12 must be repaired: box-clipped"
     assert lines[-3] == "  1 should be checked: labels-twice"
     assert lines[-1] == (
-        "labelferry: 13 error(s), nothing was published. --strict counts repairs and warnings as errors."
+        "labelferry: 13 errors, nothing was published. --strict counts repairs and warnings as errors."
     )
 
 

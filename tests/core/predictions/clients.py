@@ -184,7 +184,7 @@ def _of_pipelines(image: Any) -> dict[str, Any]:
                 image_size=64,
                 out_features=["stage1", "stage2", "stage3", "stage4"],
             ),
-            **{name: 32 for name in ("feature_size", "mask_feature_size", "hidden_dim", "encoder_feedforward_dim")},
+            **dict.fromkeys(("feature_size", "mask_feature_size", "hidden_dim", "encoder_feedforward_dim"), 32),
             encoder_layers=1,
             decoder_layers=2,
             num_attention_heads=2,

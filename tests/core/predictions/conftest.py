@@ -33,6 +33,7 @@ def write(tmp_path: Path) -> Any:
             with labelferry.open_task(tmp_path, "t", task, categories, overwrite=True, **options or {}) as writer:
                 writer.write(file_name, *predictions, **columns)
         run.shown = [str(one.message) for one in shown]  # type: ignore[attr-defined]
+        assert all(text.startswith("task 't'") for text in run.shown)  # type: ignore[attr-defined]
         run.report = report = writer.report  # type: ignore[attr-defined]
         check_accounting(report)
         run.schema, found = read_valid_task(tmp_path, "t")  # type: ignore[attr-defined]

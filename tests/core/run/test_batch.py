@@ -218,7 +218,7 @@ def test_batch_runs_a_plan_and_reports_its_progress(tmp_path: Path) -> None:
         (Plan([Job(["a.json"])]), {"datasource": None}, "name the datasource"),
         (Plan([Job(["a.json"])]), {"workers": 0}, "workers is an integer of at least 1, not 0"),
         (Plan([]), {}, "nothing to convert"),
-        ("no such plan.yaml", {}, "no such file or folder"),
+        ("no such plan.yaml", {}, "does not exist"),
     ],
 )
 def test_batch_refuses_wrong_arguments(plan: Any, options: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -79,6 +79,15 @@ def test_no_name_at_all_in_the_input_datasource_is_an_error_that_is_not_skipped(
     assert (report.names_in_input, report.warnings) == (2, [])
 
 
+def test_names_that_are_relative_to_a_folder_above_name_it(tmp_path: Path) -> None:
+    media(tmp_path / "data", "images/train/a.jpg")
+    names = Names("images/train/a.jpg", "images/val/b.jpg")
+    with pytest.raises(labelferry.ConversionError) as raised:
+        converted(names, tmp_path / "out", input=tmp_path / "data/images/train")
+    text = messages(raised.value.report, "errors")["image-not-in-input"][0]
+    assert text.endswith(f"; they are relative to a folder above it: --input {tmp_path}/data")
+
+
 def test_some_missing_names_are_a_warning_that_says_what_is_there_instead(tmp_path: Path) -> None:
     root = media(tmp_path / "data", "a.jpg", "B.jpg", "c.png", "caf\N{LATIN SMALL LETTER E WITH ACUTE}.jpg", "x/e.jpg")
     names = ("a.jpg", "b.jpg", "c.jpg", "cafe\N{COMBINING ACUTE ACCENT}.jpg", "y/e.jpg", "f.jpg")
@@ -239,15 +248,14 @@ def test_labels_for_no_image_are_an_error_and_for_one_split_a_warning(tmp_path: 
     with pytest.raises(labelferry.ConversionError) as raised:
         converted(none, tmp_path / "out", on_error="skip")
     assert messages(raised.value.report, "errors") == {
-        "no-labels": ["Evident: none of the 2 images has a label file in labels/train, labels/val; --allow-empty "
-                      "accepts this"]
-    }  # fmt: skip
+        "no-labels": [
+            "Evident: no label file for any of 2 images in labels/train, labels/val; --allow-empty accepts this"
+        ]
+    }
     assert converted(none, tmp_path / "out", allow_empty=True).images == 2
     some = Evident({"a.jpg": ["label-file:train"], "b.jpg": ["no-label-file:train"], "c.jpg": ["no-label-file:val"]})
     assert messages(converted(some, tmp_path / "out"), "warnings") == {
-        "split-without-labels": [
-            "Evident: none of the 1 images of the split 'val' has a label file, those of other splits have"
-        ]
+        "split-without-labels": ["Evident: no label file for 1 image of the split 'val'; other splits have label files"]
     }
 
 
@@ -283,5 +291,5 @@ def test_the_summary_shows_names_and_an_example(tmp_path: Path, capsys: pytest.C
     root = media(tmp_path / "data", "a.jpg", "b.jpg")
     print_report(converted(Names("a.jpg"), tmp_path / "out", input=root), False, sys.stdout)
     lines = capsys.readouterr().out.splitlines()
-    assert f"  1 of 1 names exist in the input datasource {root}; 1 images there have no file" in lines
+    assert f"  1 of 1 name exists in the input datasource {root}; 1 image there has no file" in lines
     assert f"  for example a.jpg -> {tmp_path}/out/.lightly/predictions/test/a.json" in lines

@@ -118,7 +118,7 @@ def test_a_job_from_python_becomes_plain_values(tmp_path: Path) -> None:
 def test_a_plan_is_a_file_or_a_folder(tmp_path: Path) -> None:
     coco(tmp_path / "exports/a.json")
     assert [job.name for job in load_plan(tmp_path / "exports").jobs] == ["a"]
-    with pytest.raises(labelferry.UsageError, match="no such file or folder"):
+    with pytest.raises(labelferry.UsageError, match="does not exist"):
         load_plan(tmp_path / "none")
 
 
