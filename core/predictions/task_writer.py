@@ -490,7 +490,9 @@ class VideoWriter:
             tally.found_images += len(unwritten)
         elif self._task.task is TaskType.CLASSIFICATION:
             text = f"frames without a class have no file: {_ranges(unwritten)}"
-            tally.add([Finding.warning("class-missing", self.name, text, len(unwritten), lost_images=len(unwritten))])
+            tally.add(
+                [Finding.note("frame-without-class", self.name, text, len(unwritten), lost_images=len(unwritten))]
+            )
             tally.found_images += len(unwritten)
         else:
             for at in range(0, len(unwritten), BOXES):

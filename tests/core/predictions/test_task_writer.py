@@ -371,7 +371,7 @@ def test_frames_of_a_classified_video(tmp_path: Path, fixtures: Path) -> None:
     ):
         video.write(2, probabilities=[0.25, 0.75])
     assert list(read_valid_task(tmp_path, "t")[1]) == ["two-2-MOV.png"]
-    assert [(one.code, one.count) for one in task.report.warnings] == [("class-missing", 3)]
+    assert [(one.code, one.count) for one in task.report.notes] == [("frame-without-class", 3)]
     assert (task.report.found_images, task.report.images, task.report.lost_images) == (4, 1, 3)
 
 
