@@ -7,6 +7,7 @@ A line an object, numbers relative to the image's width and height:
     class cx cy width height x1 y1 v1 ...     a pose, with `kpt_shape` in data.yaml
     ... confidence                            any of them, as predictions have it
     ... [confidence] track id                 any of them, of a tracked video
+    probability name                          one of the best classes of an image: `classes`
 
 All lines of an export have the same columns: `columns.decide`.
 
@@ -31,6 +32,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from labelferry.columns import UNKNOWN, Batch
+from labelferry.converters.yolo.classes import are_class_files, class_of
 from labelferry.converters.yolo.columns import Columns, decide, line_twice, note_columns, objects_of
 from labelferry.converters.yolo.layout import (
     LabelledImage,
@@ -71,7 +73,10 @@ _FRAME = re.compile(r"(.+)_(\d+)")
 class Yolo(Adapter):
     """Reads YOLO labels and predictions."""
 
-    tasks = (TaskType.KEYPOINT_DETECTION, TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION)
+    tasks = (
+        *(TaskType.KEYPOINT_DETECTION, TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION),
+        TaskType.CLASSIFICATION,
+    )
 
     def __init__(
         self,
@@ -189,6 +194,8 @@ class _YoloExport(Export):
             tasks.insert(0, TaskType.KEYPOINT_DETECTION)
         elif not adapter.obb and sample and (columns.polygons or (wants_masks and not is_whole)):
             tasks.insert(0, TaskType.INSTANCE_SEGMENTATION)
+        if not sample and are_class_files(islice(self._label_paths(), SAMPLE)):
+            tasks = [TaskType.CLASSIFICATION]
         super().__init__(request, tasks, layout.names, layout.files)
         if request.task and not (columns.is_guess and columns.ending == 2):
             columns = columns._replace(polygons=True)
@@ -246,6 +253,8 @@ class _YoloExport(Export):
     def labels(self, image: Image) -> Annotations:
         path: str | None = image.source.path
         content = b"" if path is None else read_label_file(path)
+        if self.source_task is TaskType.CLASSIFICATION:
+            return class_of(content, path or "", self.categories)
         found = count_lines(content)
         try:
             size = _size_of(image)

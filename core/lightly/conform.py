@@ -319,7 +319,7 @@ def _probabilities(work: _Work, plan: CategoryPlan) -> None:
         work.refuse(work.batch.counts > 0, "probabilities-count", text)
         work.batch.probabilities = np.zeros((0, len(plan.categories)))
         return
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         sums = given.sum(axis=1)
         sound = (given >= 0).all(axis=1) & (np.abs(sums - 1) <= ROUNDING)
     text = "the probabilities sum to {:.6g} and must be >= 0 and sum to 1; are they logits?"
