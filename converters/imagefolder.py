@@ -9,13 +9,14 @@ https://docs.ultralytics.com/datasets/classify/
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 
-from labelferry.errors import ExportError
+from labelferry.errors import AmbiguousError, ExportError
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Category, Image
 from labelferry.plugin.adapter import Adapter
@@ -99,7 +100,7 @@ class _ImageFolderExport(Export):
         self._labels = adapter.labels
         self._tops = _tops(adapter)
         if adapter.labels is not None:
-            names = read_names(adapter.labels)
+            names = read_names(adapter.labels, unique=True)
         else:
             names = sorted({name for top in self._tops for name in _folders(self._path / top)})
         if not names:
@@ -113,31 +114,74 @@ class _ImageFolderExport(Export):
 
     def images(self) -> Iterator[Image | Finding]:
         ids = {category.name: category.id for category in self.categories}
+        counts = Counter(dict.fromkeys(ids, 0))  # images by class
+        nested: list[str] = []
+        others: dict[str, list[str]] = {}  # files that are no images, by extension
         for top in self._tops:
             prefix = f"{top}/" if top else ""
-            for name in find_files(self._path / top, IMAGE_EXTENSIONS):
-                label, slash, _ = name.partition("/")
+            is_empty = True
+            for name in find_files(self._path / top, None):
+                label, slash, inner = name.partition("/")
                 where = f"{self._path}/{prefix}{name}"
+                extension = os.path.splitext(name)[1].lower()
+                if extension not in IMAGE_EXTENSIONS:
+                    others.setdefault(extension, []).append(where)
+                    continue
+                is_empty = False
                 if not slash:
-                    yield Finding.error("class-missing", where, "the image is in no folder of a class", lost=1)
+                    text = "the image is in no folder of a class"
+                    yield Finding.error("class-missing", where, text, lost=1, lost_images=1)
                 elif label not in ids:
                     text = f"the folder {label!r} is not named in {self._labels}"
-                    yield Finding.error("unknown-category", where, text, lost=1)
+                    yield Finding.error("unknown-category", where, text, lost=1, lost_images=1)
                 else:
+                    counts[label] += 1
+                    if "/" in inner:
+                        nested.append(where)
                     yield Image(prefix + name, ids[label])
+            if is_empty and top:
+                yield Finding.warning("split-without-labels", f"{self._path}/{top}", "the split has no image")
+        yield from self._doubts(counts, nested, others)
+
+    def _doubts(self, counts: Counter[str], nested: list[str], others: dict[str, list[str]]) -> Iterator[Finding]:
+        """What may not be meant: classes without images or alike, folders in folders, and files that are no images."""
+        where = str(self._path)
+        if without := [name for name, count in counts.items() if not count]:
+            text = f"no image has the class {', '.join(map(repr, without[:5]))}" + (", ..." if len(without) > 5 else "")
+            yield Finding.warning("class-without-images", where, text, len(without))
+        alike: dict[str, str] = {}
+        for name in counts:
+            if (other := alike.setdefault(name.casefold(), name)) != name:
+                text = f"the classes {other!r} and {name!r} differ in upper and lower case only"
+                yield Finding.warning("class-names-alike", where, text)
+        if nested:
+            text = "images in folders below that of a class, which are of this class"
+            yield Finding.note("folder-in-class", nested[0], text, len(nested))
+        for extension, files in others.items():
+            text = f"files with the extension {extension or 'nothing'!r}, which are no images, are not read"
+            yield Finding.warning("files-not-read", files[0], text, len(files))
 
     def labels(self, image: Image) -> Annotations:
         return Annotations(np.array([image.source], np.int64), found=1)
 
 
 def _tops(adapter: ImageFolder) -> list[str]:
-    """The folders of splits, or the path itself."""
+    """The folders of splits, or the path itself.
+
+    Raises:
+        AmbiguousError: the top folders may be classes or splits.
+    """
     if not adapter.path.is_dir():
         raise ExportError("a folder was expected", where=str(adapter.path), code="no-labels")
     folders = _folders(adapter.path)
     are_splits = adapter.splits
     if are_splits is None:
         are_splits = adapter.split is not None or bool(folders and SPLITS.issuperset(map(str.lower, folders)))
+        if not are_splits and folders and not any(_has_image(adapter.path / name) for name in folders):
+            text = f"no image lies directly in one of the folders {', '.join(folders)[:100]}: they may be classes "
+            text += "(--no-splits), or have the folders of the classes in them (--splits)"
+            if any(map(_folders, (adapter.path / name for name in folders))):
+                raise AmbiguousError(text, where=str(adapter.path))
     if not are_splits:
         return [""]
     if adapter.split is None:
@@ -146,6 +190,12 @@ def _tops(adapter: ImageFolder) -> list[str]:
         text = f"no split {adapter.split!r}; it has {', '.join(folders) or 'none'}"
         raise ExportError(text, where=str(adapter.path), code="no-split")
     return [adapter.split]
+
+
+def _has_image(folder: Path) -> bool:
+    """Whether there is an image directly in a folder."""
+    with os.scandir(folder) as entries:
+        return any(os.path.splitext(entry.name)[1].lower() in IMAGE_EXTENSIONS for entry in entries)
 
 
 def _folders(path: Path) -> list[str]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,6 +43,27 @@ class VideoFrame(NamedTuple):
     number: int
 
 
+class Picture(NamedTuple):
+    """The pixels of an image or of a video's frames, and which picture of them the labels were drawn on.
+
+    Attributes:
+        size: (width, height) in pixels as stored.
+        orientation: EXIF's, 1 to 8: how the stored pixels are mirrored and turned to be upright; 1, not at all.
+        drawn_on: `stored` or `upright`; empty if the size that the export gives decides.
+        video: name of the video; empty for an image.
+    """
+
+    size: tuple[int, int]
+    orientation: int = 1
+    drawn_on: Literal["stored", "upright", ""] = "stored"
+    video: str = ""
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(width, height) in pixels of the upright picture."""
+        return self.size if self.orientation < 5 else (self.size[1], self.size[0])
+
+
 class Image(NamedTuple):
     """One image or frame of a video, and so one prediction file. Light and picklable: it travels to a worker.
 
@@ -50,9 +71,13 @@ class Image(NamedTuple):
         file_name: path relative to the input datasource's root, with forward slashes.
         source: what the adapter needs to read this image's labels, beside `files`.
         frame: the frame that the image is, if the export says so.
-        size: (width, height) in pixels of the video; None of an image.
+        size: (width, height) in pixels of the picture that the labels were drawn on, as far as labelferry knows it from
+            the image or video itself; for exports that do not give it. Adapters leave it out.
         files: paths of every file that the image's labels are read from, and of the image itself where its size is
             read from it: if one of them changes, an interrupted run reads the labels again.
+        path: of the image file, if the adapter knows it: its size and EXIF orientation are read from it, unless the
+            input datasource has an image of this name.
+        picture: what labelferry knows of the image's pixels. Adapters leave it out.
     """
 
     file_name: str
@@ -60,6 +85,8 @@ class Image(NamedTuple):
     frame: VideoFrame | None = None
     size: tuple[int, int] | None = None
     files: tuple[str, ...] = ()
+    path: str = ""
+    picture: Picture | None = None
 
 
 class Refused(NamedTuple):

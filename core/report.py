@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -188,7 +188,8 @@ class Report:
         images: prediction files of this task.
         empty_images: those of them without objects.
         resumed_images: those of them that an earlier, interrupted run has written.
-        objects: objects in them, by class name, in the order of the schema.
+        objects: objects in them, by class name, in the order of the schema; classes of one name are counted apart, as
+            `car (id 0)` and `car (id 2)`.
         found_objects: objects that the export lists. found + interpolated = written + merged + lost.
         interpolated_objects: objects that reading adds between the keyframes of tracks.
         merged_objects: objects that became part of another one, as the masks of a class in semantic segmentation.
@@ -200,6 +201,8 @@ class Report:
         root: folder that the names are relative to, as far as the export tells; else empty.
         names_in_input: how many of the names exist in the input datasource.
         input_without_file: images of the input datasource that have no prediction file of this task.
+        unchecked_orientations: images that were out of reach, so that their EXIF orientation is not known: their labels
+            are taken to be for the pixels as stored.
         example: name of an image and its prediction file, relative to the task's folder; None if there is none.
         errors: what could not be read; with `on_error="skip"` it is missing from the task. With `strict`, followed by
             the repairs, and these by the warnings.
@@ -231,6 +234,7 @@ class Report:
     root: str
     names_in_input: int
     input_without_file: int
+    unchecked_orientations: int
     example: tuple[str, str] | None
     errors: list[FindingSummary]
     repairs: list[FindingSummary]
@@ -271,6 +275,7 @@ def make_report(
     root: str = "",
     names_in_input: int = 0,
     input_without_file: int = 0,
+    unchecked_orientations: int = 0,
     example: tuple[str, str] | None = None,
     published: bool = True,
     resumed_images: int = 0,
@@ -292,7 +297,7 @@ def make_report(
         images=tally.images,
         empty_images=tally.empty_images,
         resumed_images=resumed_images,
-        objects={category.name: tally.objects.get(category.id, 0) for category in categories},
+        objects=_by_name(categories, tally.objects),
         found_objects=tally.found,
         interpolated_objects=tally.interpolated,
         merged_objects=tally.merged,
@@ -304,6 +309,7 @@ def make_report(
         root=root,
         names_in_input=names_in_input,
         input_without_file=input_without_file,
+        unchecked_orientations=unchecked_orientations,
         example=example,
         errors=errors,
         repairs=repairs,
@@ -311,3 +317,15 @@ def make_report(
         notes=tally.summaries("note"),
         seconds=round(seconds, 3),
     )
+
+
+def _by_name(categories: Iterable[Category], objects: Mapping[int, int]) -> dict[str, int]:
+    """Counts of objects by the name of the category, with the schema's id where several have the name."""
+    listed = list(categories)
+    times = Counter(category.name for category in listed)
+    return {
+        category.name if times[category.name] == 1 else f"{category.name} (id {category.id})": objects.get(
+            category.id, 0
+        )
+        for category in listed
+    }

@@ -196,18 +196,31 @@ class Masks:
             groups: (N,) number of each mask's group, ascending, without gaps; masks of one group are of one size.
         """
         count = int(groups[-1]) + 1 if len(groups) else 0
-        sizes = self.sizes[np.searchsorted(groups, np.arange(count))]
-        pixels = sizes.prod(axis=1)
-        base = offsets_of(pixels + 1)  # one position between groups, so that no run continues in the next one
         objects, starts, ends = self.ones()
+        sizes = self.sizes[np.searchsorted(groups, np.arange(count))]
+        return Masks.of_runs(groups[objects], starts, ends, sizes)
+
+    @classmethod
+    def of_runs(cls, objects: Int64, starts: Int64, ends: Int64, sizes: Int64) -> Masks:
+        """Masks of runs of 1s, which may overlap.
+
+        Args:
+            objects: (R,) the mask of each run; runs and masks in any order.
+            starts: (R,) where a run begins, row-major, within its mask.
+            ends: (R,) where it ends, exclusive.
+            sizes: (N, 2) width and height of each mask in pixels.
+        """
+        count = len(sizes)
+        pixels = sizes.prod(axis=1)
+        base = offsets_of(pixels + 1)  # one position between masks, so that no run continues in the next one
         # Sorted apart, a start begins a new run exactly where every run that began before it has ended.
-        starts, ends = np.sort(starts + base[groups[objects]]), np.sort(ends + base[groups[objects]])
+        starts, ends = np.sort(starts + base[objects]), np.sort(ends + base[objects])
         fresh = np.ones(len(starts), np.bool_)
         fresh[1:] = starts[1:] > ends[:-1]
         starts, ends = starts[fresh], ends[np.append(fresh[1:], True)[: len(ends)]]
         owners = np.searchsorted(base, starts, side="right") - 1
         runs = np.bincount(owners, minlength=count)
-        # borders of all groups, one after the other: 0, start, end, start, end, ..., pixels
+        # borders of all masks, one after the other: 0, start, end, start, end, ..., pixels
         borders = np.empty(2 * (len(starts) + count), np.int64)
         lows = 2 * (np.cumsum(runs) - runs + np.arange(count))
         highs = lows + 2 * runs + 1
@@ -216,7 +229,7 @@ class Masks:
         borders[place], borders[place + 1] = starts, ends
         counts = np.diff(borders)
         keep = np.ones(len(counts), np.bool_)
-        keep[highs[:-1]] = False  # from the end of a group to the start of the next
+        keep[highs[:-1]] = False  # from the end of a mask to the start of the next
         keep[highs - 1] &= counts[highs - 1] > 0  # no run of 0s after a mask that reaches the end
         return Masks(counts[keep], offsets_of(np.add.reduceat(keep, lows)) if count else offsets_of([]), sizes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +26,12 @@ from labelferry.report import Report
 
 
 class Outcome(NamedTuple):
-    """The prediction files of images, all findings in order, and how many objects were found."""
+    """The prediction files of images, all findings in order, how many objects were found, and the evidence."""
 
     files: list[bytes | None]
     findings: list[Finding]
     found: int
+    evidence: Counter[str]
 
 
 def images_of(export: Export) -> list[Image]:
@@ -40,13 +42,15 @@ def outcome(export: Export, batches: Iterable[Batch]) -> Outcome:
     target = Target(export.task, plan_categories(export.categories, None), 0.25, export.has_sizes)
     files: list[bytes | None] = []
     findings: list[Finding] = []
+    evidence: Counter[str] = Counter()
     found = 0
     for batch in batches:
         prepared = prepare(batch, target)
         findings += [replace(one, image=len(files) + one.image) for one in prepared.findings]
         files += prepared.files
         found += prepared.found
-    return Outcome(files, in_order(findings), found)
+        evidence += batch.evidence
+    return Outcome(files, in_order(findings), found, evidence)
 
 
 def together(export: Export, images: list[Image]) -> Outcome:

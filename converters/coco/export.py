@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,21 +15,27 @@ from msgspec import Raw
 from numpy.typing import NDArray
 
 from labelferry.columns import UNKNOWN, Batch, Keypoints
-from labelferry.converters.coco.columns import Ids, locate, read_columns
+from labelferry.converters.coco.columns import CROWD, Ids, locate, read_columns
+from labelferry.converters.coco.keypoints import (
+    VISIBILITIES,
+    KeypointValues,
+    check_values,
+    decide_values,
+    decode_keypoints,
+    evidence_of_values,
+)
 from labelferry.converters.coco.panoptic import read_panoptic
 from labelferry.converters.coco.parsing import ImageRecord
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
 from labelferry.masks.coco import masks_from_coco
-from labelferry.model import Image, Listed, VideoFrame
+from labelferry.model import Annotations, Image, Listed, Refused, VideoFrame
 from labelferry.plugin.export import Export, Request
 from labelferry.reading.images import image_size
+from labelferry.reading.keys import judge_keys
 from labelferry.reading.text import decode_part
 from labelferry.run_lengths import Floats, Int64, offsets_of
 from labelferry.task_type import TaskType
-
-if TYPE_CHECKING:
-    from labelferry.converters.coco import Coco
 
 OBJECTS = 128
 """Objects with masks that are read at once: more of them need memory that the processor's cache cannot hold."""
@@ -36,9 +43,6 @@ OBJECTS = 128
 _LARGEST = 2.0**62
 
 _SEGMENTATIONS = msgspec.json.Decoder(list[Any])
-_LISTS = msgspec.json.Decoder(list[Raw])
-_KEYPOINTS = msgspec.json.Decoder(list[float] | None)
-_ALL_KEYPOINTS = msgspec.json.Decoder(list[list[float] | None])
 _NUMBER = msgspec.json.Decoder(int | None, strict=False)
 
 
@@ -69,24 +73,54 @@ class Part(NamedTuple):
 
 
 class CocoExport(Export):
-    """A COCO file. The parent holds its columns; a chunk of images carries its part of them to a worker."""
+    """A COCO file. The parent holds its columns; a chunk of images carries its part of them to a worker.
 
-    def __init__(self, adapter: Coco, request: Request) -> None:
-        columns = read_columns(adapter.path, adapter.dataset, request.frames)
-        files = [str(path) for path in (adapter.path, adapter.dataset) if path is not None]
+    Args:
+        path: of the file.
+        request: what it is opened for.
+        dataset: the file with the images and categories, if it is another one.
+        images: folder of the images.
+        masks: folder of the panoptic PNGs.
+        keypoint_values: what the third values of keypoints are, `visibility` or `scores`; None: what they look like.
+        folder: which folder is put before the names of the images, from these names.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        request: Request,
+        *,
+        dataset: Path | None = None,
+        images: Path | None = None,
+        masks: Path | None = None,
+        keypoint_values: KeypointValues | None = None,
+        folder: Callable[[list[str]], str] | None = None,
+    ) -> None:
+        columns = read_columns(path, dataset, request.frames)
+        files = [str(one) for one in (path, dataset) if one is not None]
         super().__init__(request, columns.tasks, columns.categories, files)
         self._columns: Any = columns
-        self._path = str(adapter.path)
-        self._folder = adapter.images
-        self._is_results = columns.is_results
-        self._masks = str(adapter.masks or adapter.path.with_suffix(""))
+        self._path = str(path)
+        self._folder = images
+        self._prefix = "" if folder is None else folder([image.file_name for image in columns.images])
+        self.root = "" if images is None else str(images)
+        self._has_boxes = not np.isnan(columns.boxes[:, :1]).all()
         self._is_panoptic = columns.panoptic is not None
+        self._masks = _masks_folder(path, masks) if self._is_panoptic else ""
+        self._is_decided = keypoint_values is not None
+        self._values = keypoint_values or "visibility"
+        if self.source_task is TaskType.KEYPOINT_DETECTION and not self._is_decided:
+            self._values = decide_values(columns.keypoints, columns.is_results, path)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_columns": None}
 
     def count_images(self) -> int:
-        return len(self._columns.images)
+        return int(self._columns.listed_images)
+
+    def count_annotations(self) -> int:
+        """How many annotations there are, of images that are listed."""
+        return len(self._columns.category_ids)
 
     def images(self) -> Iterator[Listed]:
         columns = self._columns
@@ -95,6 +129,8 @@ class CocoExport(Export):
             name = record.file_name
             if self._folder is not None and os.path.isabs(name):
                 name = _relative(name, self._folder)
+            else:
+                name = self._prefix + name
             files: tuple[str, ...] = ()
             if self._folder is not None and (record.width is None or record.height is None):
                 files = (str(self._folder / name),)
@@ -105,7 +141,24 @@ class CocoExport(Export):
                 pngs = [png or os.path.splitext(os.path.basename(name))[0] + ".png" for png, _ in given]
                 files = tuple(f"{self._masks}/{png}" for png in pngs)
                 source = tuple(bytes(segments) for _, segments in given), _size(record)
-            yield Image(name, source, _frame_of(record, columns.videos) if columns.videos else None, None, files)
+            frame = _frame_of(record, columns.videos) if columns.videos else None
+            image = Image(name, source, frame, None, files)
+            yield Refused(image, columns.refused[row]) if row in columns.refused else image
+
+    def judge(self, evidence: Mapping[str, int]) -> Iterator[Finding]:
+        yield from judge_labels(self.evidence(evidence), self._path)
+
+    def evidence(self, evidence: Mapping[str, int]) -> Counter[str]:
+        """This evidence, and that of the file's lists.
+
+        Raises:
+            AmbiguousError: some keypoints have scores, others a visibility.
+        """
+        if not self._is_decided:
+            check_values(evidence, self._path)
+        total = Counter(evidence)
+        total.update(self._columns.evidence)
+        return total
 
     def payload(self, images: Sequence[Image]) -> Part | None:
         if self._is_panoptic:
@@ -158,7 +211,7 @@ class CocoExport(Export):
                 yield self._batch(images[begin:end], _part_of(payload, np.arange(begin, end)))
                 begin = end
 
-    def labels(self, image: Image) -> Any:
+    def labels(self, image: Image) -> Annotations:
         texts, size = image.source
         return read_panoptic(texts, image.files, self._masks, self._path, None if size == UNKNOWN else size)
 
@@ -182,10 +235,25 @@ class CocoExport(Export):
         )
         batch = self._with_sizes(batch, images)
         if self.source_task is TaskType.INSTANCE_SEGMENTATION:
-            return _with_masks(batch, part)
-        if self.source_task is TaskType.KEYPOINT_DETECTION:
-            return _with_keypoints(batch, part, self._is_results)
-        return _with_boxes(batch, part, self._is_results) if part.segmentations else batch
+            batch = _with_masks(batch, part)
+        elif self.source_task is TaskType.KEYPOINT_DETECTION:
+            batch = _with_keypoints(batch, part, self._values)
+        elif part.segmentations:
+            batch = _with_boxes(batch, part)
+        return self._with_inferred(batch, part) if batch.boxes is not None else batch
+
+    def _with_inferred(self, batch: Batch, part: Part) -> Batch:
+        """The batch, with a repair for each image that has objects without a box in a file where others have one."""
+        inferred = np.isnan(part.boxes[batch.rows, 0])
+        if not self._has_boxes or not inferred.any():
+            return batch
+        findings, owners = list(batch.findings), batch.owners
+        assert batch.locate is not None
+        for b, count in Counter(owners[inferred].tolist()).items():
+            first = int(batch.rows[np.flatnonzero(inferred & (owners == b))[0]])
+            text = "the object has no bbox; the tight one of its mask or keypoints is taken"
+            findings.append(Finding("repair", "box-inferred", batch.locate(first), text, count, 0, b))
+        return replace(batch, findings=findings)
 
     def _with_sizes(self, batch: Batch, images: Sequence[Image]) -> Batch:
         """The batch with the sizes that the file does not give: those of the videos, or of the image files."""
@@ -289,7 +357,7 @@ def _with_masks(batch: Batch, part: Part) -> Batch:
     return kept
 
 
-def _with_boxes(batch: Batch, part: Part, is_results: bool) -> Batch:
+def _with_boxes(batch: Batch, part: Part) -> Batch:
     """The given boxes; the tight ones of the masks, or of the keypoints, where none are given."""
     assert batch.locate is not None
     assert batch.boxes is not None
@@ -304,7 +372,7 @@ def _with_boxes(batch: Batch, part: Part, is_results: bool) -> Batch:
     boxes = batch.boxes.copy()
     boxes[no_box[found.rows]] = found.masks.boxes()
     without_mask = no_box[found.missing]
-    points, places, faults = _decoded_keypoints(batch, part, without_mask, is_results)
+    points, places, faults = _decoded_keypoints(batch, part, without_mask, None)
     findings += faults
     boxes[without_mask[places]] = points.labelled().boxes()
     text = "the object has neither a bbox nor a segmentation or keypoints to take it from"
@@ -317,11 +385,11 @@ def _with_boxes(batch: Batch, part: Part, is_results: bool) -> Batch:
     return replace(batch, boxes=boxes, findings=findings).take(~np.isnan(boxes[:, 0]))
 
 
-def _with_keypoints(batch: Batch, part: Part, is_results: bool) -> Batch:
+def _with_keypoints(batch: Batch, part: Part, values: KeypointValues) -> Batch:
     """Keypoints, and the given boxes, or the tight ones of the keypoints where none are given."""
     assert batch.locate is not None
     assert batch.boxes is not None
-    points, places, findings = _decoded_keypoints(batch, part, np.arange(len(batch)), is_results)
+    points, places, findings = _decoded_keypoints(batch, part, np.arange(len(batch)), values)
     keep = np.zeros(len(batch), np.bool_)
     keep[places] = True
     reported = {finding.where for finding in findings}
@@ -341,40 +409,35 @@ def _with_keypoints(batch: Batch, part: Part, is_results: bool) -> Batch:
 
 
 def _decoded_keypoints(
-    batch: Batch, part: Part, objects: Int64, is_results: bool
+    batch: Batch, part: Part, objects: Int64, values: KeypointValues | None
 ) -> tuple[Keypoints, NDArray[np.int64], list[Finding]]:
-    """The keypoints of these objects of the batch, visibility 0, 1, 2 as scores 0, 0.5, 1; of results, scores are taken
-    as they are.
+    """The keypoints of these objects of the batch, visibility 0, 1, 2 as scores 0, 0.5, 1.
+
+    Args:
+        batch: to whose evidence is added what third values are.
+        part: that the batch is read from.
+        objects: places in the batch.
+        values: what third values are; None: only which are 0 is wanted.
 
     Returns:
         The keypoints of the objects that have some, the places of these among the objects, and what is broken: each
         error loses its object.
     """
     assert batch.locate is not None
-    texts = [part.keypoints[row] for row in batch.rows[objects].tolist()]
-    given: list[list[float] | None]
-    faults: dict[int, str] = {}
-    try:
-        given = _ALL_KEYPOINTS.decode(b"[" + b",".join(texts) + b"]")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        given = []
-        for i, text in enumerate(texts):
-            try:
-                given.append(_KEYPOINTS.decode(text))
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                faults[i] = str(error).replace("$", "keypoints")
-                given.append(None)
+    decoded, faults = decode_keypoints([part.keypoints[row] for row in batch.rows[objects].tolist()])
+    if values is not None:
+        batch.evidence.update(evidence_of_values(decoded.values()))
     keypoints, places = [], []
-    for i, numbers in enumerate(given):
-        if not numbers:
-            continue
-        if len(numbers) % 3:
-            faults[i] = f"{len(numbers)} numbers in keypoints; they come in threes of x, y, visibility"
-            continue
-        points = np.array(numbers).reshape(-1, 3)
-        visibility = points[:, 2]
-        if not is_results or (np.isin(visibility, (0, 1, 2)).all() and visibility.max() == 2):
-            visibility /= 2
+    for i, points in decoded.items():
+        third = points[:, 2]
+        if values == "visibility":
+            if not np.isin(third, VISIBILITIES).all():
+                faults[i] = (
+                    "the third value of a keypoint is not a visibility 0, 1, 2, as those of the file are "
+                    "(--keypoint-values scores reads scores)"
+                )
+                continue
+            third /= 2
         keypoints.append(points)
         places.append(i)
     findings = []
@@ -383,3 +446,31 @@ def _decoded_keypoints(
         where = batch.locate(int(batch.rows[objects[i]]))
         findings.append(Finding("error", "broken-keypoints", where, text, 1, 1, int(owners[objects[i]])))
     return Keypoints.of(keypoints), np.array(places, np.int64), findings
+
+
+def judge_labels(evidence: Mapping[str, int], where: str) -> Iterator[Finding]:
+    """What the evidence of all labels says.
+
+    Args:
+        evidence: of one file, or of several.
+        where: the file or folder.
+    """
+    if crowds := evidence.get(CROWD, 0):
+        text = f"{crowds:,} annotations have iscrowd 1: each is a region of several objects, and written as one object"
+        yield Finding.note("crowd", where, text, crowds)
+    yield from judge_keys(evidence, where)
+
+
+def _masks_folder(path: Path, masks: Path | None) -> str:
+    """The folder of the PNGs of a panoptic file.
+
+    Raises:
+        ExportError: it is not named, and there is none of the file's name.
+    """
+    folder = path.with_suffix("") if masks is None else masks
+    if not folder.is_dir():
+        beside = next((one for one in path.parent.iterdir() if one.suffix.lower() == ".png"), None)
+        hint = f"; there are PNGs in {path.parent}" if beside else ""
+        text = f"the PNGs of a panoptic file are in a folder of their own, here {folder}, which does not exist"
+        raise ExportError(f"{text}: name it with --masks{hint}", where=str(path), code="mask-missing")
+    return str(folder)

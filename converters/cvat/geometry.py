@@ -62,9 +62,14 @@ def geometry_of(shape: Shape | Between, category: Category) -> Geometry:
         points = _parse_points(shape.text)
         return Geometry(points, (_visibility(shape),) * len(points))
     if shape.kind in ("polygon", "polyline"):
-        return Geometry(_parse_points(shape.text))
+        points = _parse_points(shape.text)
+        if shape.kind == "polygon" and len(points) < 3:
+            raise ValueError(f"a polygon has 3 points or more, found {len(points)}")
+        return Geometry(points)
     if shape.kind == "mask":
-        left, top, width, height = (int(float(value)) for value in shape.values[:4])
+        left, top, width, height = (_whole(value) for value in shape.values[:4])
+        if min(width, height) < 1:
+            raise ValueError(f"the mask has {width} x {height} pixels")
         corners = np.array([(left, top), (left + width, top + height)], np.float64)
         return Geometry(corners, mask=(left, top, width, height, shape.values[4]))
     numbers = _numbers(shape)
@@ -102,10 +107,12 @@ def _element_names(skeleton: Shape) -> tuple[str, ...]:
 def _skeleton(shape: Shape, names: tuple[str, ...]) -> Geometry:
     """A skeleton whose elements have these names; of an element that is missing, a point that is not visible."""
     by_name = {element.label: element for element in shape.elements}
+    if len(by_name) < len(shape.elements):
+        raise ValueError("two elements have the same label")
     if unknown := by_name.keys() - set(names):
         raise ValueError(f"the element {min(unknown)!r} is not one of the label's")
     elements = [by_name.get(name) for name in names]
-    points = [_parse_points(element.text)[0] if element else np.zeros(2) for element in elements]
+    points = [_parse_points(element.text, 1)[0] if element else np.zeros(2) for element in elements]
     return Geometry(np.array(points).reshape(-1, 2), tuple(map(_visibility, elements)))
 
 
@@ -114,10 +121,27 @@ def _numbers(shape: Shape) -> Array:
     values = shape.values
     if shape.kind != "cuboid" and not values[4]:
         values[4] = "0"
-    numbers = np.array([float(value) for value in values])
+    numbers = np.array([_number(value) for value in values])
     if not np.isfinite(numbers).all():
         raise ValueError("a number is not finite")
+    if shape.kind == "ellipse" and numbers[2:4].min() <= 0:
+        raise ValueError(f"the radii are {numbers[2]:g} and {numbers[3]:g}")
+    if shape.kind == "box" and (numbers[2:4] < numbers[:2]).any():
+        raise ValueError("a negative width or height")
     return numbers
+
+
+def _number(text: str) -> float:
+    if "_" in text:  # which Python takes for digits' separators
+        raise ValueError(f"could not convert string to float: {text!r}")
+    return float(text)
+
+
+def _whole(text: str) -> int:
+    number = _number(text)
+    if not number.is_integer():
+        raise ValueError(f"a whole number was expected, found {text!r}")
+    return int(number)
 
 
 def _outline(kind: str, numbers: Array) -> Array:
@@ -145,24 +169,29 @@ def _visibility(shape: Shape | None) -> float:
     return 0.5 if shape.occluded else 1.0
 
 
-def _parse_points(text: str) -> Array:
-    """`x,y;x,y;...` as (N, 2)."""
-    points = np.array([pair.split(",") for pair in text.split(";") if pair], np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+def _parse_points(text: str, count: int | None = None) -> Array:
+    """`x,y;x,y;...` as (N, 2); N is the count, where it is given."""
+    try:
+        points = np.array([[float(number) for number in pair.split(",")] for pair in text.split(";")])
+    except ValueError:
+        points = np.zeros(0)
+    if "_" in text or points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
         raise ValueError(f"points are x,y;x,y;..., found {text[:40]!r}")
+    if count not in (None, len(points)):
+        raise ValueError(f"{len(points)} points where {count} was expected")
     return points
 
 
 def placed_mask(mask: tuple[int, int, int, int, str], width: int, height: int) -> RunLengthMask:
     """A mask of a part of the image, given as row-major run lengths, 0s first, in the whole image."""
     left, top, own_width, own_height, text = mask
-    if min(left, top) < 0 or min(own_width, own_height) < 1 or left + own_width > width or top + own_height > height:
+    if min(left, top) < 0 or left + own_width > width or top + own_height > height:
         place = f"{own_width} x {own_height} at {left}, {top}"
         raise ValueError(f"the mask, {place}, does not lie within the image of {width} x {height}")
     if own_height * width > MAX_IMAGE_PIXELS:
         raise ValueError(f"the mask has more than {MAX_IMAGE_PIXELS:,} pixels")
     runs = np.array([int(run) for run in text.split(",")])
-    if (runs < 0).any() or int(runs.sum()) != own_width * own_height:
+    if "_" in text or (runs < 0).any() or int(runs.sum()) != own_width * own_height:
         raise ValueError(f"the run lengths sum to {int(runs.sum())}, not {own_width} x {own_height}")
     rows = np.zeros((own_height, width), np.bool_)
     part = np.repeat(np.arange(len(runs)) % 2 == 1, runs)

@@ -157,10 +157,12 @@ class ShapeReader:
             return _POLYLINE
         if isinstance(shape, Shape) and kind == "box" and task is TaskType.OBJECT_DETECTION:
             left, top, right, bottom, angle = shape.values
-            if not angle:  # the most frequent by far
+            if not angle and "_" not in shape.text:  # the most frequent by far
                 x, y = float(left), float(top)
                 return Object(category.id, (x, y, float(right) - x, float(bottom) - y))
         geometry = geometry_of(shape, category)
+        if isinstance(shape, Shape) and kind == "skeleton":
+            self._look_for_elements(shape, category)
         if task is TaskType.INSTANCE_SEGMENTATION:
             if kind not in _AREAS:
                 return _kept_as_box("segmentation-missing", f"a <{kind}> has no mask")
@@ -181,6 +183,13 @@ class ShapeReader:
         if task is TaskType.OBJECT_DETECTION:
             return Object(category.id, box)
         return Object(category.id, box, keypoints=np.column_stack((geometry.points, geometry.visible)))
+
+    def _look_for_elements(self, skeleton: Shape, category: Category) -> None:
+        """Warn of keypoints of the label that a skeleton does not list."""
+        given = {element.label for element in skeleton.elements}
+        if missing := [name for name in category.keypoints if name not in given]:
+            text = f"a <skeleton> without {', '.join(missing)}, which therefore count as not visible"
+            self._findings.append(Finding.warning("element-missing", self._where(skeleton.line), text))
 
 
 class _LeftOut(NamedTuple):

@@ -51,9 +51,13 @@ def frames_of(tracks: Iterable[Track], path: str, frames: range | None, are_all_
             frame, where = found[number], f"{path}:{shape.line}"
             frame.shapes.append(shape)
             if frames is not None and number not in frames:
-                text = f"frame {number} is not one of the task's {len(frames)} frames, from {frames.start}"
-                frame.findings.append(Finding.warning("frame-beyond-task", where, text))
-            if are_all_listed or shape.kind == "mask":  # CVAT interpolates no masks
+                frame.findings.append(Finding.warning("frame-beyond-task", where, beyond(number, frames)))
+            if shape.kind == "mask":  # CVAT interpolates no masks
+                continue
+            if are_all_listed:
+                if missing := len(_between(frames, number, following[0] if following else None)):
+                    text = f"the track lists a shape in frame {number}, and none in the {missing} frames after it"
+                    frame.findings.append(Finding.warning("track-gap", where, text, missing))
                 continue
             if following is None:
                 for between in _between(frames, number, None):
@@ -66,6 +70,11 @@ def frames_of(tracks: Iterable[Track], path: str, frames: range | None, are_all_
                     offset = (between - number) / (following[0] - number)
                     _add(found, between, Between(shape, following[1], offset))
     return found
+
+
+def beyond(number: int, frames: range) -> str:
+    """The message about a frame that a task does not have."""
+    return f"frame {number} is not one of the task's {len(frames)} frames, from {frames.start}"
 
 
 def _one_a_frame(track: Track, path: str, found: dict[int, Frame]) -> list[tuple[int, Shape]]:

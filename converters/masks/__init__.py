@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from labelferry.converters.masks.binary import BinaryExport
 from labelferry.converters.masks.classes import LEFT_OUT, Kind, of_cityscapes, read_classes
 from labelferry.converters.masks.files import Files
 from labelferry.converters.masks.maps import MapExport
-from labelferry.errors import ExportError, UsageError
+from labelferry.converters.masks.palettes import PALETTES
+from labelferry.errors import AmbiguousError, ExportError, UsageError
 from labelferry.masks.label_maps import masks_from_label_map
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.export import Export, Request
@@ -41,6 +42,7 @@ _LABEL_FILES = (
     "labels.txt",
     "classes.json",
     "classes.yaml",
+    "dataset_meta.json",
 )
 """Usual names of files of classes."""
 
@@ -50,6 +52,7 @@ class Masks(Adapter):
     """Reads mask PNGs."""
 
     tasks = (TaskType.INSTANCE_SEGMENTATION, TaskType.SEMANTIC_SEGMENTATION)
+    names: ClassVar[Mapping[str, Collection[str]]] = {"labels": PALETTES.keys()}
 
     def __init__(
         self,
@@ -68,7 +71,8 @@ class Masks(Adapter):
         labels: Annotated[
             Path | None,
             "File of the classes: names, one a line from index 0; JSON, YAML or CSV of names with values or colours; "
-            "or CVAT's labelmap.txt, CamVid's label_colors.txt.",
+            "CVAT's labelmap.txt, CamVid's label_colors.txt, datumaro's dataset_meta.json; or one of cityscapes, "
+            "cityscapes-label-ids, cityscapes-train-ids, voc, camvid, ade20k.",
         ] = None,
         suffix: Annotated[str, "What a mask's name has after its image's, as _mask or _gtFine_labelIds."] = "",
         image_suffix: Annotated[
@@ -104,7 +108,7 @@ class Masks(Adapter):
         image_suffix = self.image_suffix
         if image_suffix is None:
             image_suffix = "_leftImg8bit" if re.match("_gt(Fine|Coarse)_", self.suffix) else ""
-        files = Files(self.path, self.images, self.suffix, image_suffix)
+        files = self._files(image_suffix)
         kind: Kind = self.kind or self._kind(files)  # type: ignore[assignment]
         if kind == "binary" and (not self.pattern or "{image}" not in self.pattern):
             text = "binary masks need --pattern, which says how paths name image and class, as '{class}/{image}' "
@@ -119,8 +123,23 @@ class Masks(Adapter):
             return BinaryExport(request, files, self.pattern or "", self.labels, ignored)
         classes = read_classes(self.labels, kind, self.suffix, self.ignore, self.path)
         # a 255 that no option mentions may be a boundary, or all that is labelled
-        asks = kind == "index" and self.kind is None and self.ignore == LEFT_OUT and not classes.by_colour
-        return MapExport(request, files, kind, classes, self.labels, self.class_masks or "", asks)
+        asks = kind == "index" and self.kind is None and self.ignore == LEFT_OUT and classes.by_colour is None
+        is_said = self.kind is not None or of_cityscapes(self.suffix) is not None
+        return MapExport(request, files, kind, classes, self.labels, self.class_masks or "", is_said, asks)
+
+    def _files(self, image_suffix: str) -> Files:
+        """The folders; of Cityscapes' root, those of the masks and the images in it.
+
+        Raises:
+            AmbiguousError: the root has masks of several kinds, and the suffix does not say which.
+        """
+        if self.images is not None or not (self.path / "leftImg8bit").is_dir():
+            return Files(self.path, self.images, self.suffix, image_suffix)
+        folder = re.match("_(gtFine|gtCoarse)_", self.suffix)
+        if folder is None:
+            text = "Cityscapes' root: say which masks with --suffix _gtFine_labelIds, _gtFine_instanceIds or the like"
+            raise AmbiguousError(text, where=str(self.path))
+        return Files(self.path / folder[1], self.path / "leftImg8bit", self.suffix, image_suffix, "leftImg8bit/")
 
     def _kind(self, files: Files) -> Kind:
         """The kind of the masks, as it follows from the other options."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class BinaryExport(Export):
             [Category(i, name) for name, i in self._ids.items()],
             () if labels is None else (str(labels),),
         )
+        self.label_folders = (str(files.path),)
 
     def images(self) -> Iterator[Image | Finding]:
         folder = self._files.path
@@ -56,28 +58,33 @@ class BinaryExport(Export):
             match = strict.fullmatch(stem) or loose.fullmatch(stem)
             if match is None:
                 text = f"the path does not fit the pattern {self._pattern!r}"
-                yield Finding.error("pattern", path, text, lost=1)
+                yield Finding.error("pattern", path, text, lost=1)  # whose image it is of is not known
                 continue
             groups.setdefault(match["image"], []).append((match.groupdict().get("class") or self._names[0], path))
         suffix = self._files.image_suffix
         if self._files.images is None:
             for stem, masks in groups.items():
-                yield _image(stem + suffix + os.path.splitext(masks[0][1])[1], masks)
+                yield _image(self._files.prefix + stem + suffix + os.path.splitext(masks[0][1])[1], masks)
             return
         images, findings = self._files.images_by_stem()
         yield from findings
         for stem, name in images.items():  # an image without a mask has no object
-            yield _image(name, groups.pop(stem.removesuffix(suffix), []), f"{self._files.images}/{name}")
+            yield _image(
+                self._files.prefix + name, groups.pop(stem.removesuffix(suffix), []), f"{self._files.images}/{name}"
+            )
         for stem, masks in groups.items():
             text = f"no image {stem}{suffix}.* in {self._files.images}"
-            yield Finding.error("label-without-image", masks[0][1], text, len(masks), len(masks))
+            yield Finding.error("label-without-image", masks[0][1], text, len(masks), len(masks), lost_images=1)
 
     def labels(self, image: Image) -> Annotations:
         try:
-            return self._masks(image.source, image.files)
+            labels = self._masks(image.source, image.files)
         except ExportError as error:
             error.lost = len(image.source)
             raise
+        top = image.file_name.removeprefix(self._files.prefix).rpartition("/")[0].partition("/")[0]
+        labels.evidence = Counter([f"label-file:{top}" if image.source else f"no-label-file:{top}"])
+        return labels
 
     def _masks(self, classes: tuple[str, ...], files: tuple[str, ...]) -> Annotations:
         """Every pixel that is not 0 belongs to the object."""
@@ -124,7 +131,7 @@ def _names(files: Files, pattern: str, labels: Path | None) -> list[str]:
     """The classes: those of the file, or those in the masks' paths."""
     has_class = "{class}" in pattern
     if labels is not None:
-        names = read_names(labels)
+        names = read_names(labels, unique=True)
         if not has_class and len(names) != 1:
             raise UsageError(f"--pattern {pattern!r} has no {{class}}, but --labels names {len(names)} classes")
         return names

@@ -22,12 +22,14 @@ class Files(NamedTuple):
         images: folder of the images; None: file names come from the masks.
         suffix: what a mask's name has after the part that it shares with its image's.
         image_suffix: what an image's name has after that part.
+        prefix: path of the images' folder in names, ending with a slash.
     """
 
     path: Path
     images: Path | None
     suffix: str
     image_suffix: str
+    prefix: str = ""
 
     def masks(self) -> Iterator[str]:
         """Paths of the masks relative to their folder.
@@ -42,6 +44,12 @@ class Files(NamedTuple):
             if self._is_mask(name, images == "") and not (images and name.startswith(images)):
                 yield name
 
+    def others(self) -> int:
+        """How many image files in the folder of masks are neither masks nor images."""
+        if not self.suffix or (self.images is not None and _below(self.images, self.path) is not None):
+            return 0
+        return sum(not self._is_mask(name, False) for name in find_files(self.path, IMAGE_EXTENSIONS))
+
     def images_by_stem(self) -> tuple[dict[str, str], list[Finding]]:
         """The images, relative to their folder, by their path without extension; an error for each further one."""
         found: dict[str, str] = {}
@@ -55,7 +63,7 @@ class Files(NamedTuple):
             other = found.setdefault(os.path.splitext(name)[0], name)
             if other != name:
                 text = f"{other} and {name} differ only in extension, and would share a prediction file; rename one"
-                findings.append(Finding.error("name-collision", f"{self.images}/{name}", text))
+                findings.append(Finding.error("name-collision", f"{self.images}/{name}", text, lost_images=1))
         return found, findings
 
     def _is_mask(self, name: str, beside: bool) -> bool:

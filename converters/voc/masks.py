@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from labelferry.errors import ExportError
 from labelferry.masks.label_maps import instance_segments, segments_of
 from labelferry.model import Annotations
-from labelferry.reading.images import find_files, image_size, packed_colour, read_label_map, read_palette
+from labelferry.reading.images import image_size, packed_colour, read_label_map, read_palette
 from labelferry.reading.label_colours import voc_colour
 
 CLASSES = (
@@ -20,26 +19,12 @@ CLASSES = (
 )
 """The 20 classes, in the order of their indices from 1."""
 
+_PALETTE = [voc_colour(i) for i in range(len(CLASSES) + 1)]
 _BOUNDARY = 255
 _BOUNDARY_COLOUR = packed_colour((224, 224, 192))
 
 Colours = Mapping[int, "int | None"]
 """The category id of each packed colour; None of the background."""
-
-
-def check_palette(folder: Path) -> None:
-    """The first PNG of a folder has VOC's palette, or none.
-
-    Raises:
-        ExportError: its indices stand for other classes.
-    """
-    first = next(find_files(folder, frozenset((".png",))), None)
-    palette = read_palette(f"{folder}/{first}") if first else None
-    if palette is not None and list(palette[: len(CLASSES) + 1]) != [
-        voc_colour(i) for i in range(min(len(palette), len(CLASSES) + 1))
-    ]:
-        text = "the palette is not VOC's; name the classes and colours with --labels labelmap.txt"
-        raise ExportError(text, where=f"{folder}/{first}", code="unknown-palette")
 
 
 def read_masks(path: str, objects: str | None, image: str | None, count: int, colours: Colours | None) -> Annotations:
@@ -86,6 +71,9 @@ def _ids_by_value(path: str, are_colours: bool, count: int, colours: Colours | N
         indices = dict(enumerate(range(count), 1))
         if are_colours:
             return {0: None, edge: None, **{packed_colour(voc_colour(i)): c for i, c in indices.items()}}
+        if (palette := read_palette(path)) is not None and palette[: len(_PALETTE)] != _PALETTE[: len(palette)]:
+            text = "the palette is not VOC's; name the classes and colours with --labels labelmap.txt"
+            raise ExportError(text, where=path, code="unknown-palette")
         return {0: None, edge: None, **indices}
     if are_colours:
         return {edge: None, **colours}

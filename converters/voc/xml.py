@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from xml.parsers.expat import ParserCreate
@@ -17,6 +18,7 @@ import numpy as np
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
+from labelferry.reading.keys import key_evidence
 from labelferry.reading.text import read_label_file
 from labelferry.run_lengths import Bools, Floats, Int64, offsets_of
 
@@ -25,7 +27,20 @@ FLAGS = ("difficult", "truncated")
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
-_FILENAME = re.compile(rb"<filename>\s*([^<]*?)\s*</filename>")
+_READ = {
+    "annotation": ("filename", "size", "object"),
+    "size": ("width", "height"),
+    "object": ("name", "bndbox"),
+    "bndbox": _CORNERS,
+}
+"""The elements that are read, by the element that holds them."""
+
+_IGNORED = ("folder", "path", "source", "owner", "segmented", "depth", "pose", "occluded", "part", *FLAGS)
+"""Elements of the format that are not read, and so are no misspellings."""
+
+_FILENAME = re.compile(
+    rb"(?:<\?[^>]*\?>)?\s*<annotation(?: [^>]*)?>\s*(?:<folder>[^<]*</folder>\s*)?<filename>\s*([^<&]*?)\s*</filename>"
+)
 _UTF8 = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*?encoding=[\"'](?:utf-8|us-ascii)[\"'][^>]*\?>|<\?xml[^>e]*\?>|<[a-z])", re.I
 )
@@ -39,8 +54,9 @@ class Objects(NamedTuple):
         category_ids: of the objects that are sound and wanted.
         boxes: their x, y, width and height in pixels.
         places: their places among the file's objects.
-        findings: what became of the others; each loses its object.
+        findings: what became of the others, each of which loses its object; and of a size that cannot be read.
         found: objects in the file.
+        evidence: as `Batch.evidence`: elements that are not read, and boxes that begin at coordinate 0 or 1.
     """
 
     size: tuple[int, int] | None
@@ -49,6 +65,7 @@ class Objects(NamedTuple):
     places: list[int]
     findings: list[Finding]
     found: int
+    evidence: Counter[str]
 
 
 class Boxes(NamedTuple):
@@ -61,6 +78,7 @@ class Boxes(NamedTuple):
         found: (B,) objects in the file.
         category_ids: (N,) int64.
         boxes: (N, 4) float64 x, y, width, height in pixels.
+        evidence: of the plain files, as `Objects.evidence`.
     """
 
     is_plain: Bools
@@ -69,6 +87,7 @@ class Boxes(NamedTuple):
     found: Int64
     category_ids: Int64
     boxes: Floats
+    evidence: Counter[str]
 
 
 def parse_objects(
@@ -84,38 +103,39 @@ def parse_objects(
         origin: coordinate of the image's first pixel. With 1, the last pixel of a box is in it.
 
     Raises:
-        ExportError: it is not XML, or declares entities or a document type.
+        ExportError: it is not XML, declares entities or a document type, or is the XML of another format.
     """
     root = _parse(content, path)
+    found = sum(1 for _ in root.iter("object"))
+    if fault := _fault_of_format(root):
+        raise ExportError(fault, where=path, code="not-voc", lost=found)
     findings: list[Finding] = []
     ids: list[int] = []
     boxes: list[tuple[float, float, float, float]] = []
     places: list[int] = []
     counts = dict.fromkeys(left_out, 0)
     lines: list[int] = []
-    size = None
+    evidence = unread_elements(root, left_out)
     number = -1
 
     def report(code: str, text: str) -> None:
         lines[:] = lines or object_lines(content)
         findings.append(Finding.error(code, f"{path}:{lines[number]}", text, lost=1))
 
-    for element in root:
-        if element.tag == "size":
-            size = _size_of(element)
-        if element.tag != "object":
-            continue
+    try:
+        size = _size_of(root)
+    except ValueError as error:
+        size = None
+        findings.append(Finding.repair("size-unreadable", path, f"{error}; the size is taken from the image"))
+    for element in root.iterfind("object"):
         number += 1
-        parts = {child.tag: child for child in element}
-        if counts and (flag := next((f for f in counts if _is_set(parts.get(f))), None)):
-            counts[flag] += 1
-            continue
         try:
-            name = (parts["name"].text or "").strip()
-            corners = {child.tag: child.text for child in parts["bndbox"]}
-            x, y, right, bottom = [float(corners[corner] or "") for corner in _CORNERS]
-        except (KeyError, ValueError) as error:
-            report("broken-object", _fault_of_object(parts, error))
+            if flag := next((flag for flag in counts if _is_set(element, flag)), None):
+                counts[flag] += 1
+                continue
+            name, (x, y, right, bottom) = _name_and_edges(element)
+        except ValueError as error:
+            report("broken-object", str(error))
             continue
         if name not in category_ids:
             report("unknown-category", f"class {name!r} is not among the {len(category_ids)} class names")
@@ -123,22 +143,54 @@ def parse_objects(
         ids.append(category_ids[name])
         boxes.append((x - origin, y - origin, right - x + origin, bottom - y + origin))
         places.append(number)
+        for edge in (0, 1):
+            evidence[f"edge:{edge}"] += edge in (x, y)
     for flag, count in counts.items():
         if count:
             findings.append(Finding.note(f"{flag}-left-out", path, f"objects marked {flag}", count, count))
-    found = sum(1 for _ in root.iter("object"))
     if elsewhere := found - number - 1:
         text = f"{elsewhere} <object> that are not directly in the outermost element"
         findings.append(Finding.error("broken-object", path, text, elsewhere, elsewhere))
-    return Objects(size, ids, boxes, places, findings, found)
+    for element in root:
+        if element.tag != "object" and element.find(".//object") is None:
+            for _ in element.iter("bndbox"):
+                text = f"a <bndbox> in <{element.tag}>, where no object is expected"
+                findings.append(Finding.error("broken-object", path, text))
+    return Objects(size, ids, boxes, places, findings, found, +evidence)
+
+
+def unread_elements(root: ElementTree.Element, read: Sequence[str]) -> Counter[str]:
+    """The elements and attributes that are not read, by the name of their evidence. What is in an element that is not
+    read is not counted.
+
+    Args:
+        root: of the file.
+        read: the flags of objects that are read.
+    """
+    evidence: Counter[str] = Counter()
+    elements = [root]
+    while elements:
+        element = elements.pop()
+        known = _READ.get(element.tag, ())
+        if element.tag == "object":
+            known = (*known, *read)
+        for child in element:
+            if child.tag in known:
+                elements.append(child)
+            else:
+                evidence[key_evidence(child.tag, known, _IGNORED)] += 1
+        for attribute in element.attrib:
+            evidence[f"unread:{attribute}"] += 1
+    return evidence
 
 
 _NAME = rb"[A-Za-z_]\w*"
 _LEAF = rb"(?:<(?!name>|bndbox>|object>)(%b)>[^<]*</\%%d>\s*)*" % _NAME
-_USUAL = b"".join(rb"(?:<%b>[^<]*</%b>\s*)?" % (tag, tag) for tag in (b"pose", b"truncated", b"difficult", b"occluded"))
+_USUAL_TAGS = ("pose", "truncated", "difficult", "occluded")
+_USUAL = b"".join(rb"(?:<%b>[^<]*</%b>\s*)?" % (tag.encode(), tag.encode()) for tag in _USUAL_TAGS)
 _NUMBER = rb"(?!-0<)(-?(?:0|[1-9]\d{0,15})(?:\.\d{1,30})?)"  # as JSON has it, where -0 has no sign
 _INNER = rb"<(?!object>)(%b)>[^<]*" % _NAME
-_PART = rb"(?:<(?!name>|bndbox>|object>)(%b)>[^<]*(?:%b(?:%b</\10>[^<]*)*</\9>[^<]*)*</\8>\s*)*" % (
+_PART = rb"(?:<(?!name>|bndbox>|object>)(%b)>[^<]*(?:%b(?:%b</\11>[^<]*)*</\10>[^<]*)*</\9>\s*)*" % (
     _NAME,
     _INNER,
     _INNER,
@@ -147,22 +199,25 @@ _PART = rb"(?:<(?!name>|bndbox>|object>)(%b)>[^<]*(?:%b(?:%b</\10>[^<]*)*</\9>[^
 
 def _object_pattern(*corners: bytes) -> re.Pattern[bytes]:
     """An object with elements without children, one <bndbox>, and elements of up to three levels. Groups: a tag, the
-    class, a tag, four corners, three tags."""
+    class, the usual elements, a tag, four corners, three tags."""
     box = b"".join(rb"<%b>%b</%b>\s*" % (corner, _NUMBER, corner) for corner in corners)
     return re.compile(
-        rb"<object>\s*" + _LEAF % 1 + rb"<name>([^<]*)</name>\s*" + _USUAL + _LEAF % 3
+        rb"<object>\s*" + _LEAF % 1 + rb"<name>([^<]*)</name>\s*(" + _USUAL + rb")" + _LEAF % 4
         + rb"<bndbox>\s*" + box + rb"</bndbox>\s*" + _PART + rb"</object>\s*"
     )  # fmt: skip
 
 
-_GROUPS = 11
-"""Parts of a file for each object, when it is split at them: ten groups, and what follows."""
+_GROUPS = 12
+"""Parts of a file for each object, when it is split at them: eleven groups, and what follows."""
 
-_OBJECT = _object_pattern(b"xmin", b"ymin", b"xmax", b"ymax"), (4, 5, 6, 7)
-_ROBOFLOW_OBJECT = _object_pattern(b"xmin", b"xmax", b"ymin", b"ymax"), (4, 6, 5, 7)
+_OBJECT = _object_pattern(b"xmin", b"ymin", b"xmax", b"ymax"), (5, 6, 7, 8)
+_ROBOFLOW_OBJECT = _object_pattern(b"xmin", b"xmax", b"ymin", b"ymax"), (5, 7, 6, 8)
 """Each with the places of the left, upper, right and lower edge among the parts."""
 
-_ELEMENT = rb"<(?!size>|object>)(%b)>[^<]*(?:%b</\%%d>[^<]*)*</\%%d>\s*" % (_NAME, _INNER)
+_ELEMENT = rb"<(?!size>|object>|bndbox>)(%b)>[^<]*(?:<(?!object>|bndbox>)(%b)>[^<]*</\%%d>[^<]*)*</\%%d>\s*" % (
+    _NAME,
+    _NAME,
+)
 _HEAD = re.compile(
     rb"(?:<\?xml version=(?:\"1\.0\"(?: encoding=\"(?i:utf-8)\")?|'1\.0'(?: encoding='(?i:utf-8)')?) ?\?>)?\s*"
     rb"<annotation(?: verified=\"(?:yes|no)\")?>\s*(?:" + _ELEMENT % (2, 1) + rb")*"
@@ -171,6 +226,7 @@ _HEAD = re.compile(
 )
 """What stands before the objects. Groups 3 and 4: width and height."""
 
+_TEXT = re.compile(rb">[^<]*<")
 _FLAGGED = re.compile(rb"<(?:difficult|truncated)>(?!0<)")
 _SPECIAL = bytes(set(range(32)) - set(b"\t\n\r")) + b"&]"
 """Bytes that XML forbids in text, or that may give it another meaning: with them the patterns prove nothing."""
@@ -178,14 +234,16 @@ _SPECIAL = bytes(set(range(32)) - set(b"\t\n\r")) + b"&]"
 _NUMBERS = msgspec.json.Decoder(list[float])
 
 
-def parse_boxes(contents: Sequence[bytes], category_ids: Mapping[bytes, int], left_out: bool, origin: float) -> Boxes:
+def parse_boxes(
+    contents: Sequence[bytes], category_ids: Mapping[bytes, int], left_out: Sequence[str], origin: float
+) -> Boxes:
     """The objects of files in the form that tools write: <annotation> with elements of at most two levels, one of them
     <size>, and then objects, each with a class and the corners of its box once.
 
     Args:
         contents: of the files.
         category_ids: by name of the class, in UTF-8.
-        left_out: whether objects with a flag may be left out; then files with such objects are not plain.
+        left_out: as in `parse_objects`; files with objects that have a flag are then not plain.
         origin: as in `parse_objects`.
     """
     is_plain: list[bool] = []
@@ -194,6 +252,8 @@ def parse_boxes(contents: Sequence[bytes], category_ids: Mapping[bytes, int], le
     counts: list[int] = []
     ids: list[int] = []
     edges: tuple[list[bytes], ...] = ([], [], [], [])
+    usual: list[bytes] = []
+    skeletons: list[bytes] = []
     for content in contents:
         file = None if left_out and _FLAGGED.search(content) else _split(content)
         own: list[Any] = [None] if file is None else list(map(category_ids.get, file.classes))
@@ -210,8 +270,19 @@ def parse_boxes(contents: Sequence[bytes], category_ids: Mapping[bytes, int], le
         ids += own
         for column, values in zip(edges, file.edges, strict=True):
             column += values
+        usual += file.usual
+        skeletons.append(file.skeleton)
+    evidence: Counter[str] = Counter()
+    for skeleton, count in Counter(skeletons).items():
+        for name, times in unread_elements(ElementTree.fromstring(skeleton), left_out).items():
+            evidence[name] += times * count
+    for text, count in Counter(usual).items():
+        for tag in _USUAL_TAGS:
+            evidence[f"unread:{tag}"] += count * (tag not in left_out and f"<{tag}>".encode() in text)
     numbers = (_NUMBERS.decode(b"[%b]" % b",".join(column)) for column in edges)
     x, y, right, bottom = (np.fromiter(column, np.float64, len(ids)) for column in numbers)
+    for edge in (0, 1):
+        evidence[f"edge:{edge}"] = int(np.count_nonzero((x == edge) | (y == edge)))
     return Boxes(
         np.array(is_plain, np.bool_),
         np.array(sizes, np.int64).reshape(-1, 2),
@@ -219,15 +290,27 @@ def parse_boxes(contents: Sequence[bytes], category_ids: Mapping[bytes, int], le
         np.array(found, np.int64),
         np.array(ids, np.int64),
         np.stack((x - origin, y - origin, right - x + origin, bottom - y + origin), axis=1),
+        +evidence,
     )
 
 
 class _File(NamedTuple):
-    """A file in the usual form: size of the image, classes of the objects, and the four edges of their boxes."""
+    """A file in the usual form.
+
+    Attributes:
+        size: (width, height) of the image in pixels.
+        classes: of the objects.
+        edges: the four edges of their boxes.
+        usual: what the objects have of `_USUAL_TAGS`.
+        skeleton: the elements without text: of the whole file, or without the objects where these have no elements but
+            the usual ones.
+    """
 
     size: tuple[int, int]
     classes: list[bytes]
     edges: list[list[bytes]]
+    usual: list[bytes]
+    skeleton: bytes
 
 
 def _split(content: bytes) -> _File | None:
@@ -244,7 +327,12 @@ def _split(content: bytes) -> _File | None:
     if any(parts[:-1:_GROUPS]) or parts[-1].rstrip() != b"</annotation>":  # before, between and after objects
         return None
     size = int(head[3]), int(head[4])
-    return _File(size, parts[2::_GROUPS], [parts[place::_GROUPS] for place in places]) if min(size) > 0 else None
+    if min(size) <= 0:
+        return None
+    has_others = any(parts[1::_GROUPS]) or any(parts[4::_GROUPS]) or any(parts[9::_GROUPS])
+    skeleton = _TEXT.sub(b"><", content if has_others else content[: head.end()] + b"</annotation>")
+    usual = [] if has_others else parts[3::_GROUPS]
+    return _File(size, parts[2::_GROUPS], [parts[place::_GROUPS] for place in places], usual, skeleton)
 
 
 def _is_text(content: bytes) -> bool:
@@ -291,9 +379,8 @@ def count_objects(path: str) -> int:
 
 def file_name(content: bytes, path: str) -> str:
     """What <filename> holds; nothing if there is none, or no XML at all, which is reported when the labels are read."""
-    if b"&" not in content and _UTF8.match(content):
-        match = _FILENAME.search(content)
-        return match[1].decode("utf-8", "replace") if match else ""
+    if _UTF8.match(content) and (match := _FILENAME.match(content)):
+        return match[1].decode("utf-8", "replace")
     try:
         return (_parse(content, path).findtext("filename") or "").strip()
     except ExportError:
@@ -336,24 +423,109 @@ def _parse(content: bytes, path: str) -> ElementTree.Element:
     return root
 
 
-def _size_of(element: ElementTree.Element) -> tuple[int, int] | None:
-    """Width and height; None where they are missing or 0, as some tools write them."""
-    try:
-        width, height = (int(float(element.findtext(side) or "")) for side in ("width", "height"))
-    except (ValueError, OverflowError):
+def _fault_of_format(root: ElementTree.Element) -> str:
+    """Why a file is not Pascal VOC; empty if it is."""
+    if root.tag != "annotation":
+        return f"<annotation> was expected, found <{root.tag}>; this is not Pascal VOC"
+    objects = root.findall("object")
+    has_polygons = any(element.find("polygon") is not None for element in objects)
+    if has_polygons and not any(element.find("bndbox") is not None for element in objects):
+        return "its objects have a <polygon> and no <bndbox>: the XML of LabelMe, which is not Pascal VOC"
+    return ""
+
+
+def _size_of(root: ElementTree.Element) -> tuple[int, int] | None:
+    """Width and height; None where they are missing or 0, as some tools write them.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    element = _only(root, "size")
+    if element is None:
         return None
-    return (width, height) if width > 0 and height > 0 else None
+    texts = [_text(side) if (side := _only(element, tag)) is not None else "" for tag in ("width", "height")]
+    if "" in texts:
+        return None
+    try:
+        width, height = map(_number, texts)
+        if min(width, height) >= 0 and width.is_integer() and height.is_integer():
+            return (int(width), int(height)) if width and height else None
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"the <size> is {texts[0]!r} x {texts[1]!r}, not two whole numbers")
 
 
-def _is_set(element: ElementTree.Element | None) -> bool:
-    return element is not None and (element.text or "").strip().lower() in ("1", "true", "yes")
+def _is_set(element: ElementTree.Element, flag: str) -> bool:
+    """Whether an object has a flag.
+
+    Raises:
+        ValueError: it is neither yes nor no.
+    """
+    child = _only(element, flag)
+    if child is None:
+        return False
+    text = _text(child).lower()
+    if text in ("1", "true", "yes"):
+        return True
+    if text in ("0", "false", "no"):
+        return False
+    raise ValueError(f"<{flag}> is {text!r}; 0 or 1 was expected")
 
 
-def _fault_of_object(parts: dict[str, ElementTree.Element], error: Exception) -> str:
-    if "name" not in parts:
-        return "an object without a <name>"
-    if "bndbox" not in parts:
-        return f"an object without a <bndbox>; it has {', '.join(sorted(parts))}"
-    if isinstance(error, KeyError):
-        return f"a <bndbox> without <{error.args[0]}>"
-    return f"a <bndbox> with something that is no number: {error}"
+def _name_and_edges(element: ElementTree.Element) -> tuple[str, list[float]]:
+    """The class of an object, and the left, upper, right and lower edge of its box.
+
+    Raises:
+        ValueError: it has none, several, or something that is not a number.
+    """
+    name, box = _only(element, "name"), _only(element, "bndbox")
+    if name is None or not _text(name):
+        raise ValueError("an object without a <name>")
+    if box is None:
+        tags = ", ".join(sorted({child.tag for child in element}))
+        raise ValueError(f"an object without a <bndbox>; it has {tags}")
+    edges = []
+    for corner in _CORNERS:
+        child = _only(box, corner)
+        if child is None:
+            raise ValueError(f"a <bndbox> without <{corner}>")
+        try:
+            edges.append(_number(_text(child)))
+        except ValueError as error:
+            raise ValueError(f"a <bndbox> with something that is no number: {error}") from None
+    return _text(name), edges
+
+
+def _only(parent: ElementTree.Element, tag: str) -> ElementTree.Element | None:
+    """The child of this tag, if there is one.
+
+    Raises:
+        ValueError: there are several, which are not the same.
+    """
+    children = parent.findall(tag)
+    contents = {tuple((one.tag, (one.text or "").strip()) for one in child.iter()) for child in children}
+    if len(contents) > 1:
+        raise ValueError(f"a <{parent.tag}> with {len(children)} different <{tag}>")
+    return children[0] if children else None
+
+
+def _text(element: ElementTree.Element) -> str:
+    """The text of an element.
+
+    Raises:
+        ValueError: it has other elements in it.
+    """
+    if len(element):
+        raise ValueError(f"a <{element.tag}> with <{element[0].tag}> in it")
+    return (element.text or "").strip()
+
+
+def _number(text: str) -> float:
+    """A number.
+
+    Raises:
+        ValueError: it is none; unlike in Python, digits are not separated by underscores.
+    """
+    if "_" in text:
+        raise ValueError(f"could not convert string to float: {text!r}")
+    return float(text)

@@ -6,6 +6,9 @@ A line an object, numbers relative to the image's width and height:
     class x1 y1 x2 y2 x3 y3 ...               a polygon, or with --obb the four corners of an oriented box
     class cx cy width height x1 y1 v1 ...     a pose, with `kpt_shape` in data.yaml
     ... confidence                            any of them, as predictions have it
+    ... [confidence] track id                 any of them, of a tracked video
+
+All lines of an export have the same columns: `columns.decide`.
 
 Predictions of videos, with --videos: a file VIDEO_N.txt for every frame with an object, numbered from 1.
 
@@ -17,31 +20,36 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from labelferry.columns import UNKNOWN, Batch
+from labelferry.converters.yolo.columns import Columns, decide, line_twice, note_columns, objects_of
 from labelferry.converters.yolo.layout import (
     LabelledImage,
     find_entry,
     is_label_file,
+    label_folders,
     labels_folder_of,
+    labels_of_several_images,
     list_images,
     list_labels,
     list_named_images,
     read_layout,
     relative_name,
 )
-from labelferry.converters.yolo.lines import count_lines, parse_boxes, parse_lines
+from labelferry.converters.yolo.lines import Lines, count_lines, parse_boxes, parse_lines, repeated
 from labelferry.converters.yolo.shapes import boxes_of, in_pixels, polygons_of, poses_of
-from labelferry.errors import ExportError
+from labelferry.errors import AmbiguousError, ExportError
 from labelferry.findings import Finding
-from labelferry.model import Annotations, Image, VideoFrame
+from labelferry.model import Annotations, Image, Listed, Refused, VideoFrame
 from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.export import Export, Request
 from labelferry.plugin.probe import Match, Probe
@@ -51,10 +59,10 @@ from labelferry.reading.text import read_label_file, read_text
 from labelferry.task_type import TaskType
 
 SAMPLE = 200
-"""Images whose label files tell what kind of labels the export has."""
+"""Label files with a line in them that tell what kind of labels the export has."""
 
 SMALL = 1 << 16
-"""Bytes of a label file that is read together with others."""
+"""Bytes of a label file that is read together with others, and of which a sample is taken."""
 
 _FRAME = re.compile(r"(.+)_(\d+)")
 
@@ -82,8 +90,10 @@ class Yolo(Adapter):
             bool, "Lines of four points are oriented boxes, not polygons: they become the upright boxes around them."
         ] = False,
         track_ids: Annotated[
-            bool, "Lines end with a track id, as Ultralytics' model.track() writes them; it is left out."
-        ] = False,
+            bool | None,
+            "Whether lines end with a track id, as those of Ultralytics' model.track(), which is left out; by default "
+            "the numbers decide.",
+        ] = None,
         vid_stride: Annotated[
             int, "Ultralytics' vid_stride, where a video was predicted with one: every Nth frame."
         ] = 1,
@@ -110,7 +120,7 @@ class Yolo(Adapter):
             if split.listing is not None:
                 names = [line for line in read_text(split.listing).splitlines() if line.strip()]
                 listed = list_named_images(split, split.listing, None)
-                labels += [label for _, label in islice(listed, SAMPLE) if label]
+                labels += [one.label for one in islice(listed, SAMPLE) if one.label]
                 images += len(names)
                 continue
             names, whole = probe.files(split.folder, IMAGE_EXTENSIONS, known=True)
@@ -118,25 +128,46 @@ class Yolo(Adapter):
             texts, _ = probe.files(folder, frozenset((".txt",)), known=True)
             labels += [f"{folder}/{name}" for name in texts if is_label_file(name[:-4])]
             images, exact = images + len(names), exact and whole
-        rows = [row for content in _contents(labels[:SAMPLE]) for row in parse_lines(content, "", False).rows]
-        if not images or (not rows and entry.suffix.lower() in (".txt", ".names")):
+        sample = list(islice(_sampled(labels), SAMPLE))
+        if not images or (not sample and entry.suffix.lower() in (".txt", ".names")):
             return
         kind = {".data": "Darknet", ".txt": "plain folders", ".names": "plain folders"}.get(
             entry.suffix.lower(), "Ultralytics"
         )
         question, shapes = "", "boxes"
         tasks: tuple[TaskType, ...] = (TaskType.OBJECT_DETECTION,)
-        if layout.keypoint_shape:
+        columns = Columns(layout.keypoint_shape)
+        try:
+            columns = decide(sample, columns, None)
+        except AmbiguousError as error:
+            question = error.message
+            columns = decide(sample, columns, False)
+        if columns.keypoint_shape:
             shapes, tasks = "poses", (TaskType.KEYPOINT_DETECTION,)
-        elif any(len(row) >= 7 for row in rows):
+        elif columns.polygons and sample:
             shapes, tasks = "polygons", (TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION)
-            if all(len(row) in (9, 10) for row in rows):
+            if not question and all(len(row) - columns.ending == 9 for lines in sample for row in lines.rows):
                 question = "each object has four points: a polygon, or with --obb an oriented box"
         yield Match(probe.path, f"YOLO {shapes}, {kind}", tasks, images, exact, {}, question)
 
 
+class _Labels(NamedTuple):
+    """Where the labels of an image are: the `source` of an image.
+
+    Attributes:
+        path: of its label file; None: it has none.
+        split: that it belongs to.
+        columns: of the lines. An image carries them so that an interrupted run is resumed only with labels that were
+            read alike.
+    """
+
+    path: str | None
+    split: str
+    columns: Columns
+
+
 class _YoloExport(Export):
-    """An export. `source` of an image is the path of its label file; None: it has none."""
+    """An export. `source` of an image are its `_Labels`."""
 
     first_frame = 1
 
@@ -145,69 +176,98 @@ class _YoloExport(Export):
         self._layout = layout
         self._labels = adapter.labels
         self._frames = request.frames
-        self._root = os.path.abspath(adapter.images or layout.root)
         self._vid_stride = adapter.vid_stride
-        self._track_ids = adapter.track_ids
-        self._shape = layout.keypoint_shape
-        are_boxes, has_polygons = (False, False) if self._shape else self._look_at_sample()
+        self._shared: dict[str, list[str]] = {}
+        if adapter.labels and not request.frames:
+            self._shared = labels_of_several_images(layout, adapter.labels)
+        sample = list(islice(_sampled(self._label_paths()), SAMPLE))
+        columns = decide(sample, Columns(layout.keypoint_shape, adapter.obb), adapter.track_ids)
+        wants_masks = request.task in (TaskType.INSTANCE_SEGMENTATION, TaskType.SEMANTIC_SEGMENTATION)
+        is_whole = len(sample) < SAMPLE
         tasks = [TaskType.OBJECT_DETECTION]
-        if self._shape:
+        if columns.keypoint_shape:
             tasks.insert(0, TaskType.KEYPOINT_DETECTION)
-        elif has_polygons and not adapter.obb:
+        elif not adapter.obb and sample and (columns.polygons or (wants_masks and not is_whole)):
             tasks.insert(0, TaskType.INSTANCE_SEGMENTATION)
         super().__init__(request, tasks, layout.names, layout.files)
-        has_only_boxes = are_boxes and not self._track_ids
-        self._read_together = has_only_boxes and self.source_task is TaskType.OBJECT_DETECTION
+        if request.task and not (columns.is_guess and columns.ending == 2):
+            columns = columns._replace(polygons=True)
+        self._columns = columns
+        boxes = sum(all(len(row) - columns.ending == 5 for row in lines.rows) for lines in sample)
+        self._read_together = self.source_task is TaskType.OBJECT_DETECTION and 2 * boxes >= len(sample)
+        self._read_together = self._read_together and not columns.keypoint_shape
+        self.root = os.path.abspath(adapter.images or layout.root)
+        self.label_folders = label_folders(layout, adapter.labels)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_layout": None}
+        return {**self.__dict__, "_layout": None, "_shared": {}}
 
-    def images(self) -> Iterator[Image | Finding]:
+    def images(self) -> Iterator[Listed]:
         layout = self._layout
         yield from layout.findings
         if self._frames:
             for stem, label in list_labels(layout, self._labels):
                 match = _FRAME.fullmatch(stem)
                 frame = VideoFrame(match[1], int(match[2]) * self._vid_stride) if match else None
-                yield Image(stem, label, frame, files=(label,))
+                yield Image(stem, _Labels(label, "", self._columns), frame, files=(label,))
             return
         prefixes: dict[str, str] = {}  # of names, by folder
-        seen: set[str] = set()  # splits may share images, as val is often the same as train
-        for one in self._listed():
+        for one in list_images(layout, self._labels):
             if isinstance(one, Finding):
                 yield one
                 continue
-            if len(layout.splits) > 1:
-                if one.image in seen:
-                    continue
-                seen.add(one.image)
             folder, name = os.path.split(one.image)
             if folder not in prefixes:
-                prefixes[folder] = relative_name(os.path.join(folder, "x"), self._root)[:-1]
-            files = (one.image, one.label) if one.label else (one.image,)
-            yield Image(prefixes[folder] + name, one.label, files=files)
+                prefixes[folder] = relative_name(os.path.join(folder, "x"), self.root)[:-1]
+            sharing = self._shared.get(one.label or "", [])
+            path = one.label if one.image in sharing[:1] or not sharing else None  # its lines are counted once
+            files = (one.image, path) if path else (one.image,)
+            image = Image(prefixes[folder] + name, _Labels(path, one.split, self._columns), files=files)
+            if sharing:
+                text = f"the label file {one.label} would be that of {len(sharing)} images: {', '.join(sharing[:3])}"
+                yield Refused(image, Finding.error("label-shared", one.image, text))
+            else:
+                yield image
+
+    def judge(self, evidence: Mapping[str, int]) -> Iterator[Finding]:
+        yield from super().judge(evidence)
+        are_predictions = self._frames or self._labels is not None
+        yield from note_columns(self._columns, Counter(evidence), self.files[0], are_predictions)
 
     def read(self, images: Sequence[Image], payload: Any) -> Iterator[Batch]:
-        return self._read_boxes(images) if self._read_together else super().read(images, payload)
+        batches = self._read_boxes(images) if self._read_together else super().read(images, payload)
+        places = Counter(
+            f"{'no-' if image.source.path is None else ''}label-file:{image.source.split}" for image in images
+        )
+        for batch in batches:
+            batch.evidence, places = batch.evidence + places, Counter()
+            yield batch
 
     def labels(self, image: Image) -> Annotations:
-        path: str | None = image.source
+        path: str | None = image.source.path
         content = b"" if path is None else read_label_file(path)
         found = count_lines(content)
         try:
-            size = image.size or image_size(image.files[0])
+            size = _size_of(image)
         except ExportError as error:
             error.lost = found
             raise
-        lines = parse_lines(content, path or "", self._track_ids)
-        if self._shape:
-            annotations = poses_of(lines, size, self._shape, self.source_task is TaskType.OBJECT_DETECTION)
+        objects = objects_of(parse_lines(content, path or ""), self._columns)
+        if self._columns.keypoint_shape:
+            annotations = poses_of(objects, size, self._columns, self.source_task is TaskType.OBJECT_DETECTION)
         elif self.source_task is TaskType.OBJECT_DETECTION:
-            annotations = boxes_of(lines, size)
+            annotations = boxes_of(objects, size)
         else:
-            annotations = polygons_of(lines, size)
+            annotations = polygons_of(objects, size)
         annotations.found = found
         return annotations
+
+    def _labels_or_error(self, image: Image) -> Annotations | Finding:
+        found = super()._labels_or_error(image)
+        if isinstance(found, Finding) and found.code == "image-broken" and not _is_known_image(image.files[0]):
+            text = f"{found.message}; the image has no file, and its objects are left out"
+            return replace(found, kind="warning", code="image-unsupported", message=text)
+        return found
 
     def _read_boxes(self, images: Sequence[Image]) -> Iterator[Batch]:
         """Label files of boxes, many at once; others one by one."""
@@ -215,30 +275,23 @@ class _YoloExport(Export):
         for image in images:
             content, size = b"", UNKNOWN
             try:
-                if image.source is not None:
-                    content = read_label_file(image.source)
-                size = image.size or image_size(image.files[0])
+                if image.source.path is not None:
+                    content = read_label_file(image.source.path)
+                size = _size_of(image)
                 is_read = len(content) <= SMALL
             except ExportError:
                 is_read = False
             are_read.append(is_read)
             contents.append(content if is_read else b"")
             sizes.append(size)
-        lines = parse_boxes(contents)
+        lines = parse_boxes(contents, self._columns.confidence, self._columns.track_id)
         counts = np.diff(lines.bounds)
         owners = np.repeat(np.arange(len(images)), counts)
-        has_score = ~np.isnan(lines.scores)
-        scored = np.bincount(owners, has_score, len(images)) > 0
-        scores = None
-        is_plain = lines.is_plain & np.array(are_read, np.bool_)
-        if scored.any():  # the columns of a batch are those of each of its images
-            scores = np.where(has_score, lines.scores, 1.0)
-            is_plain &= scored | (counts == 0)
         places = lines.bounds.tolist()
 
         def locate(row: int) -> str:
             b = int(np.searchsorted(lines.bounds, row, side="right")) - 1
-            return f"{images[b].source}:{row - places[b] + 1}"
+            return f"{images[b].source.path}:{row - places[b] + 1}"
 
         all_sizes = np.array(sizes, np.int64).reshape(-1, 2)
         batch = Batch(
@@ -247,41 +300,47 @@ class _YoloExport(Export):
             lines.bounds,
             lines.class_ids,
             in_pixels(lines.boxes, all_sizes[owners].astype(np.float64)),
-            scores,
+            lines.scores,
             found=counts,
             locate=locate,
+            evidence=Counter(lines=len(owners)),
         )
-        yield from self.read_others(images, batch, is_plain.tolist())
+        batch.findings = [
+            replace(line_twice(locate(row)), image=int(owners[row])) for row in repeated(lines, owners).tolist()
+        ]
+        yield from self.read_others(images, batch, (lines.is_plain & np.array(are_read, np.bool_)).tolist())
 
-    def _listed(self) -> Iterator[LabelledImage | Finding]:
-        for split in self._layout.splits:
-            yield from list_images(split, self._labels)
-
-    def _look_at_sample(self) -> tuple[bool, bool]:
-        """Whether most of the first label files hold boxes in the usual form, and whether any holds polygons."""
+    def _label_paths(self) -> Iterator[str]:
         if self._frames:
-            labels = (label for _, label in list_labels(self._layout, self._labels))
-        else:
-            labels = (one.label or "" for one in self._listed() if isinstance(one, LabelledImage))
-        small, count, has_polygons = list[bytes](), 0, False
-        for content in _contents(label for label in islice(labels, SAMPLE) if label):
-            count += 1
-            if len(content) <= SMALL:
-                small.append(content)
-            else:
-                has_polygons = has_polygons or _holds_polygons(content, self._track_ids)
-        is_plain = parse_boxes(small).is_plain.tolist()
-        others = [content for content, plain in zip(small, is_plain, strict=True) if not plain]
-        has_polygons = has_polygons or any(_holds_polygons(content, self._track_ids) for content in others)
-        return 2 * sum(is_plain) >= count, has_polygons
+            yield from (label for _, label in list_labels(self._layout, self._labels))
+            return
+        for one in list_images(self._layout, self._labels):
+            if isinstance(one, LabelledImage) and one.label is not None:
+                yield one.label
 
 
-def _contents(labels: Iterable[str]) -> Iterator[bytes]:
-    """Label files, as far as they can be read; for the others there is an error when the labels are read."""
+def _size_of(image: Image) -> tuple[int, int]:
+    """(width, height) of an image in pixels."""
+    try:
+        return image.size or image_size(image.files[0])
+    except OSError as error:
+        raise ExportError(f"cannot be read: {error.strerror}", where=image.files[0]) from None
+
+
+def _is_known_image(path: str) -> bool:
+    """Whether an image's extension is that of a format that Pillow decodes."""
+    from PIL import Image as PillowImage
+
+    return os.path.splitext(path)[1].lower() in PillowImage.registered_extensions()
+
+
+def _sampled(labels: Iterable[str]) -> Iterator[Lines]:
+    """The first lines of label files that have any, as far as they can be read; for the others there is an error when
+    the labels are read."""
     for label in labels:
         with suppress(ExportError):
-            yield read_label_file(label)
-
-
-def _holds_polygons(content: bytes, track_ids: bool) -> bool:
-    return any(len(row) >= 7 for row in parse_lines(content, "", track_ids).rows)
+            content = read_label_file(label)
+            if len(content) > SMALL:
+                content = content[: content.rfind(b"\n", 0, SMALL) + 1]
+            if content and (lines := parse_lines(content, label)).rows:
+                yield lines

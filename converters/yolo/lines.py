@@ -6,6 +6,7 @@ once. For such files both give the same.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -17,8 +18,8 @@ import numpy as np
 from labelferry.findings import Finding
 from labelferry.run_lengths import Bools, Floats, Int64, offsets_of
 
-FAR_OUTSIDE = 2.0
-"""A coordinate beyond this is not normalised but in pixels; up to it, conform clips it to the image."""
+LOWEST, HIGHEST = -1.0, 2.0
+"""Coordinates beyond these are not normalised but in pixels; up to them, conform clips a shape to the image."""
 
 MAX_CLASS = 10**15
 """Class ids are below this: every one of them is exact as a float64."""
@@ -28,6 +29,7 @@ Row = list[float]
 _NEWLINE, _SPACE, _TAB = b"\n \t"
 _COMMAS = bytes.maketrans(b"\n \t", b",,,")
 _NEGATIVE_ZERO = re.compile(rb"(?<![eE])-0(?!\.)")
+_WEIGHTS = (1.0, 0.7390851332151607, *(math.sqrt(prime) for prime in (2, 3, 5, 7, 11)))
 _NUMBERS = msgspec.json.Decoder(list[float])
 
 
@@ -61,14 +63,14 @@ class BoxLines(NamedTuple):
         bounds: (B + 1,) the lines of file b are those from bounds[b] to bounds[b + 1], in order and without a gap.
         class_ids: (N,) int64.
         boxes: (N, 4) float64, centre x and y, width, height, relative to the image's size.
-        scores: (N,) float64; NaN where the line has no confidence.
+        scores: (N,) float64; None where lines have no confidence.
     """
 
     is_plain: Bools
     bounds: Int64
     class_ids: Int64
     boxes: Floats
-    scores: Floats
+    scores: Floats | None
 
 
 def count_lines(content: bytes) -> int:
@@ -77,54 +79,47 @@ def count_lines(content: bytes) -> int:
     return len(lines) - lines.count(b"") - sum(map(bytes.isspace, lines))
 
 
-def parse_lines(content: bytes, path: str, track_ids: bool) -> Lines:
+def parse_lines(content: bytes, path: str) -> Lines:
     """The numbers of every line of a label file.
 
     Args:
         content: as `read_label_file` gives it.
         path: for messages.
-        track_ids: whether lines end with a track id, which is left out.
     """
-    split = [line.split() for line in content.splitlines()]
-    if track_ids:  # the last number, which a frame that has lost its tracks has not
-        split = [line[:-1] if len(line) > 5 and line[-1].isdigit() else line for line in split]
+    has_underscores = b"_" in content  # which Python allows in numbers
     rows: list[Row] = []
     places: list[int] = []
     findings: list[Finding] = []
-    for place, line in enumerate(split, 1):
+    for place, line in enumerate(map(bytes.split, content.splitlines()), 1):
         try:
             row = list(map(float, line))
         except ValueError:
             row = []
-        if len(row) > 4 and row[0].is_integer() and abs(row[0]) < MAX_CLASS and not max(row[1:]) > FAR_OUTSIDE:
+        if has_underscores and any(b"_" in word for word in line):
+            row = []
+        if len(row) > 4 and row[0].is_integer() and abs(row[0]) < MAX_CLASS:
             rows.append(row)
             places.append(place)
-            continue
-        if not line:
-            continue
-        code = "broken-line"
-        if len(row) < 5:
-            shown = b" ".join(line)[:60].decode("utf-8", "replace")
-            text = f"class and at least 4 numbers were expected, found {shown!r}"
-        elif not row[0].is_integer() or abs(row[0]) >= MAX_CLASS:
-            text = f"the class {line[0].decode()!r} is not a whole number of at most 15 digits"
-        else:
-            code = "not-normalised"
-            text = f"the coordinate {max(row[1:]):g} is not relative to the image's size; is it in pixels?"
-            if max(row[1:-1]) <= FAR_OUTSIDE and row[-1].is_integer():
-                text = f"the last number, {row[-1]:g}, is no confidence; if it is a track id, add --track-ids"
-        findings.append(Finding.error(code, f"{path}:{place}", text, lost=1))
+        elif line:
+            if len(row) < 5:
+                shown = b" ".join(line)[:60].decode("utf-8", "replace")
+                text = f"class and at least 4 numbers were expected, found {shown!r}"
+            else:
+                text = f"the class {line[0].decode()!r} is not a whole number of at most 15 digits"
+            findings.append(Finding.error("broken-line", f"{path}:{place}", text, lost=1))
     return Lines(path, rows, places, findings)
 
 
-def parse_boxes(contents: Sequence[bytes]) -> BoxLines:
-    """The lines of files that hold nothing but sound boxes, a line each: "class cx cy width height", with or without a
-    confidence, one space or tab between numbers, no empty line.
+def parse_boxes(contents: Sequence[bytes], confidence: bool, track_id: bool) -> BoxLines:
+    """The lines of files that hold nothing but sound boxes, a line each: "class cx cy width height", then a confidence
+    and a track id where the export has them, one space or tab between numbers, no empty line.
 
     All numbers of all files are decoded as one JSON array, whose commas are the spaces, tabs and ends of lines.
 
     Args:
         contents: as `read_label_file` gives them.
+        confidence: whether lines have a confidence.
+        track_id: whether lines have a track id, which is left out.
     """
     texts = [content + b"\n" if content and content[-1] != _NEWLINE else content for content in contents]
     is_plain = np.ones(len(texts), np.bool_)
@@ -142,27 +137,41 @@ def parse_boxes(contents: Sequence[bytes]) -> BoxLines:
     firsts = ends + 1 - counts
     values = np.fromiter(numbers, np.float64, len(numbers))
 
-    is_box = (counts == 5) | (counts == 6)
-    firsts = firsts[is_box]
-    classes, boxes = values[firsts], values[firsts[:, None] + np.arange(1, 5)]
-    has_score = counts[is_box] == 6
-    scores = np.full(len(firsts), np.nan)
-    scores[has_score] = values[firsts[has_score] + 5]
-    is_sound = is_box.copy()
-    is_sound[is_box] = (
-        (classes == np.floor(classes))
-        & (np.abs(classes) < MAX_CLASS)
-        & (boxes <= FAR_OUTSIDE).all(axis=1)
-        & ~(scores > FAR_OUTSIDE)
-    )
+    width = 5 + confidence + track_id
+    is_sound = counts == width
+    rows = values[firsts[is_sound][:, None] + np.arange(width)]
+    classes, boxes, lasts = rows[:, 0], rows[:, 1:5], rows[:, -1]
+    is_sound_row = (classes == np.floor(classes)) & (np.abs(classes) < MAX_CLASS)
+    is_sound_row &= ((boxes <= HIGHEST) & (boxes >= LOWEST)).all(axis=1)
+    if confidence:
+        is_sound_row &= ~(rows[:, 5] > 1)
+    if track_id:
+        is_sound_row &= (lasts == np.floor(lasts)) & (lasts >= 0)
+    is_sound[is_sound] = is_sound_row
     if not is_sound.all():
         owners = np.repeat(np.arange(len(texts)), np.diff(bounds))
         is_plain[owners[~is_sound]] = False
         is_kept = is_plain[owners]
         bounds = offsets_of(np.bincount(owners[is_kept], minlength=len(texts)))
-        is_kept = is_kept[is_box]
-        classes, boxes, scores = classes[is_kept], boxes[is_kept], scores[is_kept]
-    return BoxLines(is_plain, bounds, classes.astype(np.int64), boxes, scores)
+        rows = rows[is_kept[counts == width]]
+    return BoxLines(is_plain, bounds, rows[:, 0].astype(np.int64), rows[:, 1:5], rows[:, 5] if confidence else None)
+
+
+def repeated(lines: BoxLines, owners: Int64) -> Int64:
+    """The lines that are equal to an earlier one of their file.
+
+    Args:
+        lines: of B label files.
+        owners: (N,) the file of each line.
+    """
+    columns = [owners, lines.class_ids, *lines.boxes.T, *(() if lines.scores is None else (lines.scores,))]
+    # equal lines have equal sums, and follow each other if lines are sorted by these
+    sums = sum(column * weight for column, weight in zip(columns, _WEIGHTS, strict=False))
+    order = np.argsort(sums, kind="stable")
+    is_equal = sums[order[1:]] == sums[order[:-1]]
+    for column in columns if is_equal.any() else ():
+        is_equal &= column[order[1:]] == column[order[:-1]]
+    return np.sort(order[1:][is_equal])
 
 
 def _decode(text: bytes) -> list[float] | None:

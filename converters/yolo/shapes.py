@@ -1,44 +1,47 @@
-"""Lines of numbers as annotations in pixels: boxes, polygons, oriented boxes and poses."""
+"""The lines of a label file as annotations in pixels: boxes, polygons, oriented boxes and poses."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import math
 
-from labelferry.converters.yolo.lines import Lines, Row
+import numpy as np
+
+from labelferry.converters.yolo.columns import Columns, Objects
+from labelferry.converters.yolo.lines import Row
 from labelferry.findings import Finding
 from labelferry.masks.coco import masks_of_image
 from labelferry.model import Annotations
 from labelferry.run_lengths import Floats
 
 
-def boxes_of(lines: Lines, size: tuple[int, int]) -> Annotations:
+def boxes_of(objects: Objects, size: tuple[int, int]) -> Annotations:
     """Boxes, and the upright boxes around polygons and oriented boxes.
 
     Args:
-        lines: of a label file.
+        objects: of a label file.
         size: (width, height) of the image in pixels.
     """
-    width, height = size
-    rows = [_around(row) if len(row) > 6 else row for row in lines.rows]
-    boxes = [((r[1] - r[3] / 2) * width, (r[2] - r[4] / 2) * height, r[3] * width, r[4] * height) for r in rows]
+    rows = [row if len(row) == 5 else _around(row) for row in objects.lines.rows]
+    boxes = np.array([row[1:] for row in rows], np.float64).reshape(-1, 4)
     return Annotations(
         np.array([int(row[0]) for row in rows], np.int64),
         size,
-        np.array(boxes, np.float64).reshape(-1, 4),
-        _scores(rows, [len(row) == 6 for row in rows]),
-        findings=lines.findings,
-        locate=lines.locate,
+        in_pixels(boxes, np.array([size], np.float64)),
+        None if objects.confidences is None else np.array(objects.confidences, np.float64),
+        findings=objects.lines.findings,
+        locate=objects.lines.locate,
+        evidence=objects.evidence,
     )
 
 
-def polygons_of(lines: Lines, size: tuple[int, int]) -> Annotations:
+def polygons_of(objects: Objects, size: tuple[int, int]) -> Annotations:
     """Polygons and the boxes around them; a line of a box has no mask."""
-    annotations = boxes_of(lines, size)
+    annotations = boxes_of(objects, size)
+    lines = objects.lines
     width, height = size
     segmentations = []
     for row in lines.rows:
-        points = (row[1:] if len(row) % 2 else row[1:-1]) if len(row) >= 7 else []
+        points = row[1:] if len(row) > 5 else []
         points[::2] = [x * width for x in points[::2]]
         points[1::2] = [y * height for y in points[1::2]]
         segmentations.append([points] if points else [])
@@ -51,35 +54,32 @@ def polygons_of(lines: Lines, size: tuple[int, int]) -> Annotations:
     return annotations
 
 
-def poses_of(lines: Lines, size: tuple[int, int], shape: tuple[int, int], only_boxes: bool) -> Annotations:
-    """Poses: visibility 0, 1, 2 becomes 0, 0.5, 1; confidences of predictions stay as they are.
+def poses_of(objects: Objects, size: tuple[int, int], columns: Columns, only_boxes: bool) -> Annotations:
+    """Poses: visibility 0, 1, 2 becomes 0, 0.5, 1; confidences of keypoints stay as they are.
 
     Args:
-        lines: of a label file.
+        objects: of a label file.
         size: (width, height) of the image in pixels.
-        shape: number of keypoints, and whether 2 or 3 numbers each.
+        columns: of the export.
         only_boxes: leave the keypoints out.
     """
-    count, dimensions = shape
-    columns = 5 + count * dimensions
-    findings = list(lines.findings)
-    kept = []
-    for i, row in enumerate(lines.rows):
-        if len(row) - columns in (0, 1):
-            kept.append(i)
-            continue
-        text = f"{len(row)} numbers; kpt_shape {list(shape)} makes {columns}, or one more with a confidence"
-        findings.append(Finding.error("broken-line", lines.locate(i), text, lost=1))
-    rows = [lines.rows[i] for i in kept]
-    boxes = [row[:5] + row[columns:] for row in rows]
-    poses = boxes_of(Lines(lines.path, boxes, [lines.places[i] for i in kept], findings), size)
+    rows = objects.lines.rows
+    boxes = objects.lines._replace(rows=[row[:5] for row in rows])
+    poses = boxes_of(objects._replace(lines=boxes), size)
     if only_boxes:
         return poses
+    assert columns.keypoint_shape is not None
+    count, dimensions = columns.keypoint_shape
     points = np.ones((len(rows), count, 3))
-    points[:, :, :dimensions] = np.array([row[5:columns] for row in rows]).reshape(len(rows), count, dimensions)
+    points[:, :, :dimensions] = np.array([row[5:] for row in rows]).reshape(len(rows), count, dimensions)
     if dimensions == 2:
-        points[:, :, 2] = (points[:, :, :2] > 0).any(axis=2)  # Ultralytics takes (0, 0) for not labelled
-    elif poses.scores is None and np.isin(points[:, :, 2], (0, 1, 2)).all():
+        # a point left of or above the image is not visible, any other is: as `verify_image_label` of Ultralytics has it
+        # https://github.com/ultralytics/ultralytics/blob/main/ultralytics/data/utils.py
+        points[:, :, 2] = ~(points[:, :, :2] < 0).any(axis=2)
+        for i in np.flatnonzero((points[:, :, :2] == 0).all(axis=2).any(axis=1)).tolist():
+            text = "a keypoint at (0, 0) is visible, as Ultralytics takes it; one that is not visible is negative"
+            poses.findings.append(Finding.warning("keypoint-at-corner", objects.lines.locate(i), text))
+    elif columns.visibility:
         points[:, :, 2] /= 2
     points[:, :, :2] *= size
     poses.keypoints = list(points)
@@ -91,7 +91,7 @@ def in_pixels(boxes: Floats, sizes: Floats) -> Floats:
 
     Args:
         boxes: (N, 4) centre x and y, width, height, relative to the image's size.
-        sizes: (N, 2) width and height of their images in pixels.
+        sizes: (N, 2) width and height of their images in pixels; or (1, 2), of one image.
     """
     centres, extents = boxes[:, :2], boxes[:, 2:]
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is an error of the box
@@ -99,15 +99,8 @@ def in_pixels(boxes: Floats, sizes: Floats) -> Floats:
 
 
 def _around(row: Row) -> Row:
-    """The upright box around a row's points, as a row of a box."""
-    points = row[1:] if len(row) % 2 else row[1:-1]
-    left, top, right, bottom = min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])
-    confidence = [] if len(row) % 2 else row[-1:]
-    return [row[0], (left + right) / 2, (top + bottom) / 2, right - left, bottom - top, *confidence]
-
-
-def _scores(rows: list[Row], places: list[bool]) -> NDArray[np.float64] | None:
-    """The last number of each row that has a confidence; a row without one, among others, is a label: 1."""
-    if not any(places):
-        return None
-    return np.array([row[-1] if has else 1.0 for row, has in zip(rows, places, strict=True)])
+    """The upright box around a row's points, as a row of a box; NaN if a coordinate is not finite."""
+    if not math.isfinite(sum(row)):
+        return [row[0], *[math.nan] * 4]
+    left, top, right, bottom = min(row[1::2]), min(row[2::2]), max(row[1::2]), max(row[2::2])
+    return [row[0], (left + right) / 2, (top + bottom) / 2, right - left, bottom - top]

@@ -54,10 +54,18 @@ def _app(arguments: list[str]) -> typer.Typer:
 
 
 class _Command(TyperCommand):
-    """A command whose flags, typer's own ones too, are shown without a type."""
+    """A command whose flags, typer's own ones too, are shown without a type, and whose errors do not name the library
+    that finds them."""
 
     def get_params(self, ctx: Any) -> Any:
         return _without_types(super().get_params(ctx))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ").replace("Input should be", "it must be")
+            raise
 
 
 class _Group(TyperGroup):

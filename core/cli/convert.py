@@ -172,7 +172,7 @@ def _format_parameters(format_name: str | None) -> Iterator[inspect.Parameter]:
     for option in adapter_options(get_adapter(format_name)):
         flag = f"--{option.name.replace('_', '-')}"
         declared = typer.Option(
-            f"{flag}/--no-{flag[2:]}" if option.default is True else flag,
+            f"{flag}/--no-{flag[2:]}" if option.default is True or option.type == bool | None else flag,
             metavar=metavar_of(option.type),
             help=option.help,
             rich_help_panel=f"Options of the format {format_name}",

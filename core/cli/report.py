@@ -29,6 +29,9 @@ _TITLES = {
     "warning": "written, but should be checked",
     "note": "noted",
 }
+_OF_THE_WHOLE = frozenset(("image-not-in-input", "no-images", "no-labels", "unaccounted"))
+"""Codes of errors of the whole export, which are not skipped."""
+
 _TITLES_OF_ERRORS = {"error": "cannot be read", "repair": "must be repaired", "warning": "should be checked"}
 
 
@@ -49,12 +52,11 @@ def print_report(report: Report, quiet: bool, to: TextIO) -> None:
         return
     _print_findings(report.errors, _TITLES_OF_ERRORS, sys.stderr)
     total = sum(finding.count for finding in report.errors)
-    strict = any(finding.kind != "error" for finding in report.errors)
-    advice = (
-        "--strict counts repairs and warnings as errors."
-        if strict
-        else "Fix the export, or leave these out with --on-error skip."
-    )
+    advice = "Fix the export, or leave these out with --on-error skip."
+    if any(finding.kind != "error" for finding in report.errors):
+        advice = "--strict counts repairs and warnings as errors."
+    elif any(finding.code in _OF_THE_WHOLE for finding in report.errors):
+        advice = "What concerns the whole export cannot be skipped."
     print_error(f"{counted(total, 'error')}, nothing was published. {advice}")
 
 
@@ -223,6 +225,13 @@ def _print_result(report: Report, to: TextIO) -> None:
     classes = "1 class" if len(objects) == 1 else f"{len(objects)} classes"
     print(f"  {number} of {classes}: {shown}{more}", file=to)
     print(f"  {_names(report)}", file=to)
+    if report.unchecked_orientations:
+        which = (
+            "" if report.unchecked_orientations >= report.images else f" of {report.unchecked_orientations:,} images"
+        )
+        print(
+            f"  EXIF orientation not checked{which}: the images are out of reach (--input names their folder)", file=to
+        )
     if report.example is not None:
         print(f"  for example {printable(report.example[0])} -> {printable(str(place / report.example[1]))}", file=to)
 
@@ -247,6 +256,7 @@ def _names(report: Report) -> str:
 def _print_findings(findings: list[FindingSummary], titles: dict[str, str], to: TextIO) -> None:
     for finding in findings:
         title = "left out as asked" if finding.code in _AS_ASKED else titles[finding.kind]
+        title = "wrong" if finding.kind == "error" and finding.code in _OF_THE_WHOLE else title
         print(f"  {finding.count:,} {title}: {finding.code}", file=to)
         for where, message in finding.examples[:EXAMPLES]:
             print(f"      {printable(f'{where}: {message}' if where else message)}", file=to)

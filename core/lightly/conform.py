@@ -354,6 +354,13 @@ def _unite(work: _Work) -> None:
     first = np.ones(len(order), np.bool_)
     first[1:] = (ids[1:] != ids[:-1]) | (owners[1:] != owners[:-1])
     firsts = np.flatnonzero(first)
+    is_merged = np.diff(np.append(firsts, len(order))) > 1
+    if batch.probabilities is not None:
+        left_out = np.zeros(len(order), np.bool_)
+        left_out[order] = np.repeat(is_merged, np.diff(np.append(firsts, len(order))))
+        left_out &= np.isfinite(batch.probabilities).all(axis=1)
+        text = "the object is united with others of its class, and its probabilities are left out"
+        work.report("repair", "probabilities-left-out", left_out, text)
     if (order[1:] < order[:-1]).any():
         masks = masks.take(order)
     batch.masks = masks if first.all() else masks.unions(np.cumsum(first) - 1)
@@ -362,7 +369,6 @@ def _unite(work: _Work) -> None:
     if batch.scores is not None:
         batch.scores = np.maximum.reduceat(batch.scores[order], firsts)
     if batch.probabilities is not None:
-        is_merged = np.diff(np.append(firsts, len(order))) > 1
         batch.probabilities = np.where(is_merged[:, None], np.nan, batch.probabilities[order][firsts])
     batch.bounds = np.searchsorted(owners[firsts], np.arange(len(batch.names) + 1))
     work.replace_objects(batch)

@@ -24,6 +24,8 @@ MAX_PERIMETER = 4_000_000
 MAX_RUNS = 2**24
 """Most runs of one mask. Stripes that take a few bytes as column-major counts may take gigabytes row-major."""
 
+EDGE_TOLERANCE = 0.5
+"""Pixels by which a polygon may reach over the image's edge without being reported: no pixel changes by so little."""
 
 TOGETHER = 64
 """Objects whose masks are made in one pass, at least: fewer take longer each, many more leave the processor's cache."""
@@ -106,7 +108,8 @@ def masks_from_coco(segmentations: Sequence[Any], sizes: Int64, locate: Callable
     """COCO segmentations, of any images, as masks.
 
     Each may be a list of polygons `[x1, y1, x2, y2, ...]` in pixels (several parts are one mask), an RLE with a list
-    of counts, or one with compressed counts (str or bytes), whatever its `iscrowd` says.
+    of counts, or one with compressed counts (str or bytes), or a list of RLEs, whose union is the mask, whatever its
+    `iscrowd` says.
 
     Args:
         segmentations: of N objects, in the order of their images.
@@ -122,7 +125,10 @@ def masks_from_coco(segmentations: Sequence[Any], sizes: Int64, locate: Callable
     plain: dict[int, Int64] = {}  # column-major counts
     compressed: dict[int, bytes] = {}
     polygons: dict[int, list[Any]] = {}
+    united: dict[int, Masks] = {}
     for row, (segmentation, (width, height)) in enumerate(zip(segmentations, sizes.tolist(), strict=True)):
+        if type(segmentation) is list and len(segmentation) == 1 and isinstance(segmentation[0], Mapping):
+            segmentation = segmentation[0]  # pycocotools reads a list of RLEs, too
         if not segmentation:
             missing.append(row)
         elif min(height, width) < 1 or height * width > MAX_PIXELS:
@@ -139,10 +145,18 @@ def masks_from_coco(segmentations: Sequence[Any], sizes: Int64, locate: Callable
                 plain[row] = counts
         elif isinstance(segmentation, str):
             fail(row, "a segmentation is a list of polygons or an RLE, not text")
+        elif type(segmentation) is list and all(isinstance(part, Mapping) for part in segmentation):
+            own = masks_from_coco(segmentation, np.repeat(sizes[row : row + 1], len(segmentation), axis=0), locate)
+            if len(own.rows) == len(segmentation):
+                united[row] = own.masks.unions(np.zeros(len(segmentation), np.int64))
+            else:
+                fail(row, own.findings[0].message if own.findings else "an RLE of the list is empty")
         else:
             try:
                 parts = [part for part in segmentation if len(part) >= 6]
-            except TypeError as error:
+                if len(parts) < len(segmentation):
+                    _check_short(segmentation)
+            except (ValueError, TypeError, OverflowError) as error:
                 fail(row, str(error))
                 continue
             if len(parts) == len(segmentation):
@@ -154,17 +168,22 @@ def masks_from_coco(segmentations: Sequence[Any], sizes: Int64, locate: Callable
                 polygons[row] = parts
             else:
                 findings.append(Finding("repair", "polygon-too-short", locate(row), f"{text}; dropped", 1, 1, row))
-    compressed |= _rasterised(polygons, sizes, fail)
+    compressed |= _rasterised(
+        polygons, sizes, fail, lambda row, text: findings.append(_clipped(locate(row), text, row))
+    )
     counts, lengths = _decompressed(list(compressed.values()))
     rows = np.array([*compressed, *plain], np.int64)
     if plain:
         counts = np.concatenate((counts, *plain.values()))
         lengths = np.concatenate((lengths, [len(one) for one in plain.values()]))
     counts, lengths, rows = _checked(counts, lengths, rows, sizes, fail)
-    masks, is_whole = _row_major(counts, lengths, sizes[rows])
+    masks, is_whole = row_major(counts, lengths, sizes[rows])
     for row in rows[~is_whole].tolist():
         fail(row, f"the mask has more than {MAX_RUNS} runs in row-major order", "mask-too-complex")
     rows = rows[is_whole]
+    if united:
+        masks = Masks.joined([masks, *united.values()])
+        rows = np.concatenate((rows, list(united)))
     order = np.argsort(rows)
     findings.sort(key=lambda finding: finding.image)
     return Segmented(masks.take(order), rows[order], missing, findings)
@@ -182,9 +201,27 @@ def _rle_counts(rle: Mapping[str, Any], height: int, width: int) -> bytes | Int6
     if not isinstance(counts, Sequence):
         raise ValueError(f"the RLE's counts are a list of integers or a string, not {type(counts).__name__}")
     array = np.asarray(counts)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu") or bool in set(map(type, counts)):
         raise ValueError("the RLE's counts hold something that is not an integer")
     return array.astype(np.int64)
+
+
+def _check_short(polygons: Sequence[Any]) -> None:
+    """Refuse polygons of which some have fewer than three points, unless each has an x and a y for every point.
+
+    Raises:
+        ValueError, TypeError: one has not.
+    """
+    if all(len(part) == 2 for part in polygons):
+        raise ValueError("points in pairs [x, y]; a polygon is a flat list x1, y1, x2, y2, ...")
+    for part in polygons:
+        if isinstance(part, str | Mapping):
+            raise ValueError("a list of polygons holds something else than a list of coordinates")
+        _flat(part)
+
+
+def _clipped(where: str, text: str, row: int) -> Finding:
+    return Finding("repair", "polygon-clipped", where, text, 1, 0, row)
 
 
 def _checked(
@@ -209,36 +246,53 @@ def _checked(
     return counts[~bad[owners]], lengths[~bad], rows[~bad]
 
 
-def _rasterised(polygons: Mapping[int, list[Any]], sizes: Int64, fail: Callable[[int, str], None]) -> dict[int, bytes]:
-    """pycocotools' compressed RLE of each object's polygons."""
+def _rasterised(
+    polygons: Mapping[int, list[Any]], sizes: Int64, fail: Callable[[int, str], None], clip: Callable[[int, str], None]
+) -> dict[int, bytes]:
+    """pycocotools' compressed RLE of each object's polygons.
+
+    Args:
+        polygons: of each object.
+        sizes: of the images of all objects.
+        fail: called with an object whose polygons are broken, and why.
+        clip: called with an object whose polygons reach over the edge, and how far.
+    """
     result: dict[int, bytes] = {}
     by_size: dict[tuple[int, int], dict[int, list[Any]]] = {}
     for row, parts in polygons.items():
         width, height = sizes[row].tolist()
         by_size.setdefault((width, height), {})[row] = parts
     for (width, height), group in by_size.items():
-        result |= _rasterised_alike(group, width, height, fail)
+        result |= _rasterised_alike(group, width, height, fail, clip)
     return result
 
 
 def _rasterised_alike(
-    polygons: Mapping[int, list[Any]], width: int, height: int, fail: Callable[[int, str], None]
+    polygons: Mapping[int, list[Any]],
+    width: int,
+    height: int,
+    fail: Callable[[int, str], None],
+    clip: Callable[[int, str], None],
 ) -> dict[int, bytes]:
     """The same for images of one size."""
     from pycocotools import mask as pycocotools_mask
 
     sound: dict[int, list[Any]] = {}
+    reach = 0.0
     try:  # all coordinates at once; object by object only if something is wrong with one of them
         parts = list(chain.from_iterable(polygons.values()))
-        flat = _numbers(list(chain.from_iterable(parts)))
-        outline = flat.size * float(np.abs(flat).max())  # not less than the longest possible outline
-        if outline < MAX_PERIMETER and not any(len(part) % 2 for part in parts):  # NaN is not less either
+        flat = _flat(list(chain.from_iterable(parts)))
+        with np.errstate(invalid="ignore"):
+            outline = 2 * _outline(flat)  # the way back to the first point is not longer than the way from it
+        if max(outline, np.abs(flat).max()) <= MAX_PERIMETER and not any(len(part) % 2 for part in parts):
             bounds = np.cumsum([len(part) for part in parts])[:-1]
             arrays = iter(np.split(flat, bounds))
             sound = {row: [next(arrays) for _ in parts] for row, parts in polygons.items()}
+            reach = _reach(flat, width, height)
     except (ValueError, TypeError, OverflowError):
         sound = {}
     if not sound:
+        reach = np.inf
         for row, parts in polygons.items():
             try:
                 sound[row] = [_checked_polygon(part, height, width) for part in parts]
@@ -246,6 +300,12 @@ def _rasterised_alike(
                 fail(row, str(error))
     if not sound:
         return {}
+    if reach > EDGE_TOLERANCE:
+        text = f"a polygon reaches over the edge of the {width} x {height} image by up to {{:.3g}} px; clipped"
+        for row, arrays_of_row in sound.items():
+            reach = max(_reach(array, width, height) for array in arrays_of_row)
+            if reach > EDGE_TOLERANCE:
+                clip(row, text.format(reach))
     rles = iter(pycocotools_mask.frPyObjects(list(chain.from_iterable(sound.values())), height, width))
     result = {}
     for row, parts in sound.items():
@@ -254,21 +314,38 @@ def _rasterised_alike(
     return result
 
 
-def _numbers(values: Any) -> NDArray[np.float64]:
+def _reach(flat: NDArray[np.float64], width: int, height: int) -> float:
+    """How far the farthest of these points lies over the edge of the image, in pixels; negative if none does."""
+    x, y = flat[0::2], flat[1::2]
+    return float(max(-x.min(), -y.min(), x.max() - width, y.max() - height))
+
+
+def _outline(flat: NDArray[np.float64]) -> float:
+    """The length of the way along these points x1, y1, x2, y2, ... in steps of pycocotools."""
+    return float(np.maximum(np.abs(np.diff(flat[0::2])), np.abs(np.diff(flat[1::2]))).sum())
+
+
+def _flat(values: Any) -> NDArray[np.float64]:
+    """Numbers x1, y1, x2, y2, ...
+
+    Raises:
+        ValueError: it is something else.
+    """
     array = np.array(values)
-    if array.dtype.kind not in "iuf":  # numpy would read numbers from text
+    if array.ndim != 1 or array.size % 2:
+        raise ValueError("a polygon is a flat list x1, y1, x2, y2, ... with a y for every x")
+    if array.size and array.dtype.kind not in "iuf":  # numpy would read numbers from text
         raise ValueError("a polygon holds something that is not a number")
+    if isinstance(values, list) and any(type(values[i]) is bool for i in np.flatnonzero((array == 0) | (array == 1))):
+        raise ValueError("a polygon holds true or false")
     return array.astype(np.float64)
 
 
 def _checked_polygon(part: Any, height: int, width: int) -> NDArray[np.float64]:
-    points = _numbers(part)
-    if points.ndim != 1 or points.size % 2:
-        raise ValueError("a polygon is a flat list x1, y1, x2, y2, ... with a y for every x")
+    points = _flat(part)
     if not np.isfinite(points).all():
         raise ValueError("a polygon holds a coordinate that is not a finite number")
-    steps = np.abs(np.diff(points.reshape(-1, 2), axis=0, append=points[None, :2]))
-    if np.abs(points).max() > MAX_PERIMETER or steps.max(axis=1).sum() > MAX_PERIMETER:
+    if np.abs(points).max() > MAX_PERIMETER or _outline(np.append(points, points[:2])) > MAX_PERIMETER:
         raise ValueError(f"a polygon reaches far beyond the image of {width} x {height} pixels")
     return points
 
@@ -328,7 +405,7 @@ def _ends_are_whole(text: NDArray[np.uint8], strings: Sequence[bytes]) -> bool:
     return bool(lengths.min() > 0 and not (text[lengths.cumsum() - 1] & 0x20).any())
 
 
-def _row_major(counts: Int64, lengths: Int64, sizes: Int64) -> tuple[Masks, NDArray[np.bool_]]:
+def row_major(counts: Int64, lengths: Int64, sizes: Int64) -> tuple[Masks, NDArray[np.bool_]]:
     """Masks from column-major run lengths, all at once, without a bitmap.
 
     A row-major run begins or ends at every pixel that differs from its left neighbour. In column-major order the left
@@ -381,8 +458,8 @@ def _row_major(counts: Int64, lengths: Int64, sizes: Int64) -> tuple[Masks, NDAr
             return Masks(np.zeros(0, np.int64), offsets_of([]), sizes[:0]), ~is_whole
         half = len(lengths) // 2
         cut = int(lengths[:half].sum())
-        one, one_whole = _row_major(counts[:cut], lengths[:half], sizes[:half])
-        other, other_whole = _row_major(counts[cut:], lengths[half:], sizes[half:])
+        one, one_whole = row_major(counts[:cut], lengths[:half], sizes[:half])
+        other, other_whole = row_major(counts[cut:], lengths[half:], sizes[half:])
         return Masks.joined([one, other]), np.concatenate((one_whole, other_whole))
     x, y = np.divmod(starts - offsets[objects].astype(dtype), heights[objects])
     x, y, spans, objects = _within_columns(x, y, spans, objects, heights)

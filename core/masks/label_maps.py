@@ -75,7 +75,13 @@ def segments_of(
         path: the file, for messages.
         are_colours: show values as colours in messages.
     """
-    masks = masks_from_label_map(label_map)
+    return segments_of_masks(masks_from_label_map(label_map), category_of, path, are_colours)
+
+
+def segments_of_masks(
+    masks: Mapping[int, RunLengthMask], category_of: Callable[[int], int | None], path: str, are_colours: bool = False
+) -> Segments:
+    """The same as `segments_of`, of the mask of each value."""
     segments, findings, ignored = [], [], 0
     for value, mask in masks.items():
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -31,9 +31,11 @@ class Adapter:
         tasks: every task type that the format can hold, richest first.
         first_frame: number that the format gives the first frame of a video, in `Image.frame`.
         has_sizes: whether the labels come with the sizes of their images; if not, boxes are not cut at the edges.
+        names: by option that is a path, the names that it may have instead, such as those of palettes.
     """
 
     tasks: ClassVar[tuple[TaskType, ...]]
+    names: ClassVar[Mapping[str, Collection[str]]] = {}
     first_frame: ClassVar[int] = 0
     has_sizes: ClassVar[bool] = True
 
@@ -166,7 +168,8 @@ def make_adapter(
         name: Path(value) if name in paths and isinstance(value, str) else value for name, value in options.items()
     }
     for name, value in [("", path), *((name, given[name]) for name in given if name in paths)]:
-        if value is not None and not Path(value).expanduser().exists():
+        is_name = str(value) in cls.names.get(name, ())
+        if value is not None and not is_name and not Path(value).expanduser().exists():
             flag = f"--{name.replace('_', '-')}: " if name else ""
             refuse_url(flag.rstrip(": ") or "the source", value)
             raise UsageError(f"{flag}{value} does not exist")

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from labelferry.columns import Batch
 from labelferry.errors import AmbiguousError, ExportError, UsageError
@@ -59,6 +59,8 @@ class Export(ABC):
         source_task: the task type among `tasks` that it is made of: what `read` must give the columns of.
         has_sizes: whether the labels come with the sizes of their images; if not, boxes are not cut at the edges.
         first_frame: number that the format gives the first frame of a video, in `Image.frame`.
+        drawn_on: which picture of an image that is stored turned the labels are for: `stored` or `upright`, if that is
+            the format's rule; `size`, the one whose size the export gives; `unknown`, the sizes are not the export's.
         root: the folder that the names of images are relative to, where that is known.
         label_folders: folders in which label files were looked for, where each image has one of its own.
         chunk: images that a worker takes at once, and that are read again after a kill.
@@ -69,6 +71,7 @@ class Export(ABC):
 
     has_sizes: bool = True
     first_frame: int = 0
+    drawn_on: Literal["stored", "upright", "size", "unknown"] = "size"
     root: str = ""
     label_folders: tuple[str, ...] = ()
 

@@ -97,8 +97,7 @@ def annotations_of(
         ExportError: the predictions cannot be used.
         UsageError: the call is wrong.
     """
-    if isinstance(predictions, list | tuple) and len(predictions) == 1:  # as Ultralytics gives for one image
-        predictions = predictions[0]
+    predictions = first_of(predictions)
     if isinstance(predictions, Annotations):
         _refuse(columns, "Annotations")
         predictions.size = predictions.size or size
@@ -146,6 +145,35 @@ def annotations_of(
         if column is not None and len(column) != len(annotations):
             raise UsageError(f"{where}: {len(column)} {name} for {len(annotations)} category_ids")
     return _of_categories(annotations, classes, names is not None)
+
+
+def first_of(predictions: Any) -> Any:
+    """The predictions of one image, of which Ultralytics gives a list."""
+    return predictions[0] if isinstance(predictions, list | tuple) and len(predictions) == 1 else predictions
+
+
+def size_of(predictions: Any, columns: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The (width, height) of the picture that predictions are for, as far as they tell themselves.
+
+    Args:
+        predictions: as `annotations_of` takes them.
+        columns: the same.
+    """
+    predictions = first_of(predictions)
+    if isinstance(predictions, Annotations):
+        return predictions.size or size_of(None, {"masks": predictions.masks})
+    if hasattr(predictions, "orig_shape"):
+        height, width = predictions.orig_shape
+        return int(width), int(height)
+    given = columns.get("class_scores")
+    if given is None:
+        given = getattr(predictions, "mask", None) if predictions is not None else columns.get("masks")
+    if isinstance(given, list | tuple) and given:
+        given = given[0]
+    if isinstance(given, RunLengthMask):
+        return given.width, given.height
+    shape: Sequence[Any] = given.get("size", ()) if isinstance(given, Mapping) else getattr(given, "shape", ())
+    return (int(shape[-1]), int(shape[-2])) if len(shape) > 1 else None
 
 
 def _refuse(columns: dict[str, Any], kind: str) -> None:

@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -22,16 +23,21 @@ from labelferry.lightly.collisions import leave_out_collisions
 from labelferry.lightly.conform import Target
 from labelferry.lightly.encode import encode_schema
 from labelferry.lightly.names import image_name
+from labelferry.lightly.orientation import for_stored_pixels, is_decided_by_size, turned_videos, undecided
 from labelferry.lightly.task_folder import TaskFolder
 from labelferry.lightly.write import prepare, write
-from labelferry.model import Category
+from labelferry.model import Category, Image, Picture
 from labelferry.plugin.export import BOXES
-from labelferry.predictions.results import Aggregate, Classes, annotations_of
+from labelferry.predictions.results import Aggregate, Classes, annotations_of, first_of, size_of
+from labelferry.reading.headers import read_header
+from labelferry.reading.images import is_video
 from labelferry.report import Report, Tally, make_report
 from labelferry.task_type import TaskType
 
 if TYPE_CHECKING:
     import av
+
+Orientation = Literal["auto", "stored", "upright"]
 
 
 def open_task(
@@ -42,6 +48,8 @@ def open_task(
     *,
     score: float = 1.0,
     aggregate: Aggregate = "median",
+    input: str | Path | None = None,
+    orientation: Orientation = "auto",
     on_error: Literal["fail", "skip"] = "fail",
     overwrite: bool = False,
 ) -> TaskWriter:
@@ -59,6 +67,11 @@ def open_task(
             those of other classes are left out and counted.
         score: the score of objects that have none, in [0, 1].
         aggregate: how the scores of a segment's pixels become its own: their median or mean.
+        input: root of the images that Lightly reads; by default the datasource. The EXIF orientations of images are
+            looked up there.
+        orientation: which picture the predictions are for, if an image has an EXIF orientation, or a video a rotation:
+            its pixels as `stored`, or turned `upright`. `auto` decides by the size that the predictions are for; those
+            of Ultralytics for the path of a video are upright, others for the frames of `VideoWriter.frames` stored.
         on_error: `fail` raises at the first prediction that cannot be used; `skip` leaves it out and counts it.
         overwrite: replace a task of this name.
 
@@ -71,9 +84,15 @@ def open_task(
         raise UsageError(f"on_error is 'fail' or 'skip', not {on_error!r}")
     if aggregate not in get_args(Aggregate):
         raise UsageError(f"aggregate is 'median' or 'mean', not {aggregate!r}")
+    if orientation not in get_args(Orientation):
+        raise UsageError(f"orientation is {' or '.join(map(repr, get_args(Orientation)))}, not {orientation!r}")
     classes = Classes(categories)
     target = Target(TaskType.of(task), plan_categories(classes.categories), score)
-    return TaskWriter(storage.local_folder(datasource), name, target, classes, aggregate, on_error, overwrite)
+    folder = storage.local_folder(datasource)
+    root = folder if input is None else Path(input).expanduser()
+    if input is not None and not root.is_dir():
+        raise UsageError(f"input: {root} is not a folder")
+    return TaskWriter(folder, name, target, classes, aggregate, root, orientation, on_error, overwrite)
 
 
 class TaskWriter:
@@ -94,6 +113,8 @@ class TaskWriter:
         target: Target,
         classes: Classes,
         aggregate: Aggregate,
+        root: Path,
+        orientation: Orientation,
         on_error: str,
         overwrite: bool,
     ) -> None:
@@ -104,6 +125,8 @@ class TaskWriter:
         self._target = target
         self._classes = classes
         self._aggregate: Aggregate = aggregate
+        self._root = str(root)
+        self._orientation: Orientation = orientation
         self._on_error = on_error
         self._overwrite = overwrite
         self._tally = Tally()
@@ -132,6 +155,7 @@ class TaskWriter:
                 if kind is None:
                     self._gather()
                     leave_out_collisions(folder.files, self._tally)
+                    self._tally.add(turned_videos(self._tally.evidence))
                     folder.commit(encode_schema(self._target.task, self._target.plan.categories))
                     self.report = make_report(
                         "python",
@@ -142,6 +166,7 @@ class TaskWriter:
                         self._target.plan.categories,
                         self._tally,
                         videos=self._videos,
+                        unchecked_orientations=self._tally.evidence[_UNCHECKED],
                         seconds=time.monotonic() - self._begun,
                     )
             finally:
@@ -200,7 +225,8 @@ class TaskWriter:
             "class_scores": class_scores,
         }
         given = None if size is None else (int(size[0]), int(size[1]))  # of any two numbers
-        self._write(Path(file_name).as_posix(), predictions, columns, given)
+        name = Path(file_name).as_posix()
+        self._write(name, predictions, columns, given, self._picture_of(name, predictions))
 
     def video(self, path: str | Path, name: str | None = None) -> VideoWriter:
         """A video whose frames are written in a `with` block; frames that are not written become empty at its end.
@@ -224,17 +250,46 @@ class TaskWriter:
                 name = Path(path).as_posix()
         return VideoWriter(self, Path(path), image_name(name))
 
-    def _write(self, file_name: str, predictions: Any, columns: dict[str, Any], size: tuple[int, int] | None) -> None:
+    def _picture_of(self, name: str, predictions: Any) -> Picture | None:
+        """What the header of an image says of its pixels; None if the image is not found, or it does not matter."""
+        if self.task is TaskType.CLASSIFICATION:
+            return None
+        paths = [f"{self._root}/{name}"]
+        path = getattr(first_of(predictions), "path", None)  # of Ultralytics
+        if path is not None and os.path.basename(str(path)) == os.path.basename(name):
+            paths.append(str(path))
+        for path in paths:
+            with suppress(ExportError, OSError):
+                size, orientation = read_header(path)
+                drawn_on = "" if self._orientation == "auto" else self._orientation
+                return Picture(size, orientation, drawn_on)
+        return None
+
+    def _write(
+        self,
+        file_name: str,
+        predictions: Any,
+        columns: dict[str, Any],
+        size: tuple[int, int] | None,
+        picture: Picture | None,
+    ) -> None:
+        """Write the predictions of an image or frame.
+
+        Args:
+            file_name: its name.
+            predictions: as `write` takes them.
+            columns: by name.
+            size: (width, height) that the caller gives; of a frame, None.
+            picture: of the pixels, if they are known.
+        """
         if not self._files:
             raise UsageError("write within the block: with labelferry.open_task(...) as task")
         tally = self._tally if self._is_owner() else Tally()
         try:
             name = image_name(file_name)
-            annotations = annotations_of(predictions, columns, self._classes, size, self._aggregate, name)
-            if size is not None and annotations.size != size:
-                text = f"the predictions are for (width, height) = {annotations.size}, the image has {size}"
-                raise ExportError(text, where=name, code="size-differs", lost=len(annotations))
-            (batch,) = Batch.of([name], [annotations])
+            if picture is None:
+                tally.evidence[_UNCHECKED] += self.task is not TaskType.CLASSIFICATION
+            batch = self._batch(name, predictions, columns, size, picture)
             self._save(batch, tally)
         except ExportError as error:
             if self._on_error == "fail" or isinstance(error, AmbiguousError):
@@ -246,6 +301,35 @@ class TaskWriter:
             tally.found_images += 1
         if tally is not self._tally:
             self._count(tally)
+
+    def _batch(
+        self,
+        name: str,
+        predictions: Any,
+        columns: dict[str, Any],
+        size: tuple[int, int] | None,
+        picture: Picture | None,
+    ) -> Batch:
+        """The predictions of an image or frame, for its pixels as stored.
+
+        Raises:
+            ExportError: they cannot be used.
+            UsageError: the call is wrong.
+        """
+        if picture is not None and size is None:
+            size = picture.size
+            if picture.orientation != 1 and picture.drawn_on != "stored":
+                size = size_of(predictions, columns) or (picture.upright_size if picture.drawn_on else None)
+        annotations = annotations_of(predictions, columns, self._classes, size, self._aggregate, name)
+        if size is not None and annotations.size != size:
+            text = f"the predictions are for (width, height) = {annotations.size}, the image has {size}"
+            raise ExportError(text, where=name, code="size-differs", lost=len(annotations))
+        (batch,) = Batch.of([name], [annotations])
+        if picture is None:
+            return batch
+        if picture.orientation != 1 and not picture.drawn_on and not is_decided_by_size(picture):
+            raise undecided(name, picture)
+        return for_stored_pixels(batch, [Image(name, picture=picture)])
 
     def _save(self, batch: Batch, tally: Tally) -> None:
         """Check and write a batch; with `on_error="fail"` the first error is raised before anything is written."""
@@ -301,6 +385,7 @@ class VideoWriter:
         from labelferry.video.frame_count import count_frames
 
         self._count = count = count_frames(path)
+        self._gives_frames = False
         self.name = name
         self.frame_count = count.frames
         self.size = count.width, count.height
@@ -339,6 +424,7 @@ class VideoWriter:
         import av
         from av.error import FFmpegError
 
+        self._gives_frames = True
         index = -1
         with av.open(str(self._path)) as container:
             if not self._count.broken:
@@ -370,7 +456,38 @@ class VideoWriter:
             raise UsageError(f"{', '.join(sorted(unknown))}: a frame takes {', '.join(sorted(_COLUMNS))}")
         self._written[index] = 1
         name = frame_name(self.name, index, self.frame_count)
-        self._task._write(name, predictions, columns, self.size)
+        self._task._write(name, predictions, columns, None, self._picture_of(predictions, columns))
 
+    def _picture_of(self, predictions: Any, columns: dict[str, Any]) -> Picture:
+        """The pixels of a frame, and which picture of them the predictions are for.
+
+        Raises:
+            AmbiguousError: nothing tells.
+        """
+        from labelferry.video.display_matrix import ANGLE_UNKNOWN, opencv_orientation
+
+        option = self._task._orientation
+        picture = Picture(self.size, self._count.orientation, "stored", self.name)
+        if picture.orientation == 1 or option == "stored" or self._task.task is TaskType.CLASSIFICATION:
+            return picture
+        if picture.orientation == ANGLE_UNKNOWN:
+            text = "the display matrix turns its frames by another angle than a multiple of 90 degrees, which cannot be"
+            raise AmbiguousError(f"{text} turned back; say orientation='stored'", where=self.name)
+        if is_video(str(getattr(first_of(predictions), "path", ""))):  # Ultralytics reads videos with OpenCV
+            return picture._replace(orientation=opencv_orientation(picture.orientation), drawn_on="upright")
+        if option == "upright":
+            return picture._replace(drawn_on="upright")
+        size = size_of(predictions, columns)
+        if size is not None and is_decided_by_size(picture):
+            is_mirrored = picture.orientation != opencv_orientation(picture.orientation)
+            if size == picture.size or not is_mirrored:
+                return picture._replace(drawn_on="")
+        elif self._gives_frames:
+            return picture
+        raise undecided(self.name, picture)
+
+
+_UNCHECKED = "unchecked-orientation"
+"""Evidence: images that are not found."""
 
 _COLUMNS = {"xywh", "xyxy", "scores", "category_ids", "masks", "keypoints", "probabilities", "class_scores"}

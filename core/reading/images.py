@@ -1,8 +1,9 @@
-"""Image files: sizes from headers, stored values of masks, listings of folders."""
+"""Image files: stored values of masks, listings of folders."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
+from labelferry.reading.headers import image_size as image_size
+from labelferry.reading.headers import unreadable
 
 IMAGE_EXTENSIONS = frozenset(
     f".{extension}"
@@ -34,55 +37,6 @@ MAX_IMAGE_PIXELS = 89_478_485
 """Most pixels of a mask that is decoded: Pillow's own limit, a quarter of a GiB as RGB."""
 
 _LOSSLESS = ("PNG", "BMP", "TIFF", "GIF", "PPM")
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-
-
-def image_size(path: str | Path) -> tuple[int, int]:
-    """(width, height) in pixels as stored, from the header; an EXIF orientation is not applied.
-
-    Raises:
-        ExportError: it is not an image that Pillow knows, or is missing.
-    """
-    try:
-        file = os.open(path, os.O_RDONLY)
-        try:
-            head = os.read(file, 2048)
-            size = None
-            if head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR":
-                size = int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
-            elif head[:2] == b"\xff\xd8":
-                size = _jpeg_size(file, head)
-        finally:
-            os.close(file)
-    except FileNotFoundError:
-        raise ExportError("the image is missing", where=str(path), code="image-missing") from None
-    if size is not None and min(size) > 0:
-        return size
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except Exception as error:  # Pillow's decoders raise whatever they meet
-        raise _unreadable(path, error) from None
-
-
-def _jpeg_size(file: int, head: bytes) -> tuple[int, int] | None:
-    """The size that a JPEG's start-of-frame segment gives (ITU T.81, B.2.2); `head` is the file's beginning."""
-    offset = 2
-    while True:
-        segment = head[offset : offset + 9] if offset + 9 <= len(head) else os.pread(file, 9, offset)
-        if len(segment) < 9 or segment[0] != 0xFF:
-            return None
-        marker = segment[1]
-        if marker in _START_OF_FRAME:
-            return int.from_bytes(segment[7:9], "big"), int.from_bytes(segment[5:7], "big")
-        if marker == 0xFF:  # a fill byte
-            offset += 1
-        elif 0xD0 <= marker <= 0xD8 or marker == 0x01:  # segments without a length
-            offset += 2
-        else:
-            offset += 2 + int.from_bytes(segment[2:4], "big")
 
 
 class LabelMap(NamedTuple):
@@ -104,10 +58,16 @@ def packed_colour(colour: tuple[int, int, int]) -> int:
 
 
 def read_label_map(path: str | Path) -> LabelMap:
-    """The values of a lossless image; alpha is left out.
+    """The values of a lossless image; alpha is left out, as in `read_with_alpha`, which tells the errors raised."""
+    return read_with_alpha(path)[0]
+
+
+def read_with_alpha(path: str | Path) -> tuple[LabelMap, int]:
+    """The values of a lossless image as they are stored, and how many pixels are transparent, at least in part.
 
     Raises:
-        ExportError: it cannot be decoded, is JPEG, which blurs values, or has more than MAX_IMAGE_PIXELS.
+        ExportError: it cannot be decoded, is JPEG, which blurs values, has several pages, values that the decoder
+            scales, or more than MAX_IMAGE_PIXELS.
     """
     from PIL import Image
 
@@ -124,18 +84,22 @@ def read_label_map(path: str | Path) -> LabelMap:
                 raise ExportError(
                     "a TIFF with JPEG in it, which does not keep values", where=str(path), code="image-broken"
                 )
+            _check_depth(image, path)
             if image.mode == "LA":
-                return LabelMap(np.asarray(image.getchannel(0)), False)
+                transparent = int(np.count_nonzero(np.asarray(image.getchannel(1)) != 255))
+                return LabelMap(np.asarray(image.getchannel(0)), False), transparent
             if image.mode in ("L", "P", "I;16"):
-                return LabelMap(_stored(image, "<u2" if image.mode == "I;16" else "u1"), False)
+                return LabelMap(_stored(image, "<u2" if image.mode == "I;16" else "u1"), False), 0
             if image.mode == "1":
-                return LabelMap(np.minimum(np.asarray(image).view(np.uint8), 1), False)
+                return LabelMap(np.minimum(np.asarray(image).view(np.uint8), 1), False), 0
             if image.mode.startswith("I"):
-                return LabelMap(np.asarray(image), False)
+                return LabelMap(np.asarray(image), False), 0
             if image.mode not in ("RGB", "RGBA", "RGBX"):
                 text = f"its pixels are of the kind {image.mode!r}; a mask has integers or RGB colours"
                 raise ExportError(text, where=str(path), code="mask-mode")
-            return LabelMap(_stored(image, "<u4") & np.uint32(0xFFFFFF), True)
+            stored = _stored(image, "<u4")
+            transparent = int(np.count_nonzero(stored < 0xFF000000)) if image.mode == "RGBA" else 0
+            return LabelMap(stored & np.uint32(0xFFFFFF), True), transparent
     except ExportError:
         raise
     except FileNotFoundError:
@@ -143,7 +107,28 @@ def read_label_map(path: str | Path) -> LabelMap:
     except Image.DecompressionBombError as error:  # at twice MAX_IMAGE_PIXELS Pillow opens no image
         raise ExportError(str(error), where=str(path), code="mask-too-large") from None
     except Exception as error:  # Pillow's decoders raise whatever they meet
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
+
+
+def _check_depth(image: Any, path: str | Path) -> None:
+    """That the values are as stored when Pillow has decoded them, and that there is one page.
+
+    Pillow keeps the upper half of 16 bits of colours, and scales grey of 2 and 4 bits to 8:
+    https://pillow.readthedocs.io/en/stable/handbook/concepts.html#modes
+
+    Raises:
+        ExportError: they are not.
+    """
+    text = ""
+    raw = str(image.tile[0][3]) if image.tile else ""
+    if image.mode in ("RGB", "RGBA", "RGBX", "LA") and ";16" in raw:
+        text = "colours of 16 bits a channel, which are not kept; save indices as grey of 16 bits"
+    elif image.mode == "L" and re.search(r"L;[24]", raw):
+        text = "grey of 2 or 4 bits, which programs read as it is or scaled; save it with 8 bits"
+    elif image.format in ("TIFF", "GIF", "PNG") and getattr(image, "n_frames", 1) > 1:
+        text = f"{image.n_frames} pages; a mask has one"
+    if text:
+        raise ExportError(text, where=str(path), code="mask-mode")
 
 
 def _stored(image: Any, dtype: str) -> NDArray[Any]:
@@ -167,7 +152,7 @@ def read_palette(path: str | Path) -> list[tuple[int, int, int]] | None:
         with Image.open(path, formats=_LOSSLESS) as image:
             flat = image.getpalette("RGB") if image.mode == "P" else None
     except Exception as error:  # Pillow's decoders raise whatever they meet
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     return None if flat is None else list(zip(flat[0::3], flat[1::3], flat[2::3], strict=True))
 
 
@@ -195,12 +180,3 @@ def find_files(folder: Path, extensions: frozenset[str] | None) -> Iterator[str]
             elif extensions is None or name[name.rfind(".") :].lower() in extensions:
                 yield relative + name
         stack += reversed(folders)
-
-
-def _unreadable(path: str | Path, error: Exception) -> ExportError:
-    from PIL import UnidentifiedImageError
-
-    text = "not an image of a known format" if isinstance(error, UnidentifiedImageError) else str(error)
-    if Path(path).suffix.lower() in (".jpg", ".jpeg"):
-        text += " (as a mask, a JPEG is refused: it does not keep values)"
-    return ExportError(f"cannot be decoded: {text}", where=str(path), code="image-broken")

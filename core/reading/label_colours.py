@@ -17,8 +17,18 @@ _HEX = re.compile(r"#?([0-9a-fA-F]{6})")
 _LABELMAP = re.compile(r"(.+?)\s*:\s*(\d+\s*,\s*\d+\s*,\s*\d+|#[0-9a-fA-F]{6})\s*(?::.*)?")
 """CVAT's `name:r,g,b:parts:actions`."""
 
-_CAMVID = re.compile(r"(\d+\s+\d+\s+\d+)\s+(\S.*)")
+_CAMVID = re.compile(r"(\d+\s+\d+\s+\d+)\s+(?!\d+\s)(\S.*)")
 """CamVid's `r g b name`."""
+
+
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
+    *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+"""Pascal VOC's classes, in the order of their indices from 1 (VOCdevkit, VOCinit.m)."""
+
+VOC_BOUNDARY: Colour = (224, 224, 192)
+"""The colour of Pascal VOC's boundaries, which have the index 255."""
 
 
 def voc_colour(index: int) -> Colour:
@@ -55,7 +65,7 @@ def read_label_colours(path: Path) -> list[tuple[str, Colour]]:
     entries: list[tuple[str, Colour]] = []
     by_colour: dict[Colour, str] = {}
     for where, name, value in found:
-        colour = _colour(value)
+        colour = colour_of(value)
         if colour is None or not isinstance(name, str) or not name.strip():
             shown = f"{name!r}: {value!r}" if name else repr(value)
             text = f"a class and its colour were expected, as road and 128, 64, 128; found {shown[:60]}"
@@ -107,7 +117,7 @@ def _of_mapping(data: Any, path: Path) -> Iterator[tuple[str, Any, Any]]:
         raise ExportError("a mapping of names to colours was expected", where=str(path))
 
 
-def _colour(value: Any) -> Colour | None:
+def colour_of(value: Any) -> Colour | None:
     """Three numbers from 0 to 255, or '#rrggbb'."""
     if isinstance(value, str) and (match := _HEX.fullmatch(value.strip())):
         number = int(match[1], 16)

@@ -52,17 +52,25 @@ def read_text(path: Path, limit: int = MAX_TEXT) -> str:
         raise ExportError(f"not UTF-8: {error.reason}", where=f"{path}:{line}", code="not-utf-8") from None
 
 
-def read_names(path: Path) -> list[str]:
+def read_names(path: Path, unique: bool = False) -> list[str]:
     """The lines of a file of names, one a line; empty lines at the end do not count.
 
+    Args:
+        path: of the file.
+        unique: refuse a name that occurs twice, which shifts the numbers of all that follow.
+
     Raises:
-        ExportError: it cannot be read, or has an empty line among the others.
+        ExportError: it cannot be read, or has an empty line among the others, or a name twice.
     """
     names = [line.strip() for line in read_text(path).splitlines()]
     while names and not names[-1]:
         names.pop()
     if "" in names:
         raise ExportError("an empty line among the names", where=f"{path}:{names.index('') + 1}")
+    if unique and len(set(names)) < len(names):
+        line = next(i for i, name in enumerate(names) if name in names[:i]) + 1
+        text = f"the name {names[line - 1]!r} is also in line {names.index(names[line - 1]) + 1}"
+        raise ExportError(text, where=f"{path}:{line}", code="category-name-twice")
     return names
 
 
@@ -106,10 +114,11 @@ def decode_part(decoder: Any, part: bytes, where: str) -> Any:
 
 def read_yaml(path: Path) -> Any:
     """A YAML file of mappings, lists and strings: every scalar stays text, so that a class called `no` or `1.0` keeps
-    its name. Tags and aliases, which names and paths do not need, are refused.
+    its name. Tags and aliases, which names and paths do not need, are refused; so is a key that a mapping has twice,
+    which YAML does not allow and PyYAML overlooks.
 
     Raises:
-        ExportError: it is not valid YAML, or has a tag or an alias.
+        ExportError: it is not valid YAML, or has a tag, an alias, or a key twice.
     """
     import yaml
 
@@ -122,11 +131,30 @@ def read_yaml(path: Path) -> Any:
                 what = f"the tag {tag}" if tag else "an alias"
                 line = event.start_mark.line + 1 if event.start_mark else 1
                 raise ExportError(f"{what} is refused", where=f"{path}:{line}", code="yaml-tag")
-        return yaml.load(text, Loader=loader)
+        node = yaml.compose(text, Loader=loader)
+        _refuse_keys_twice(node, path)
+        return loader("").construct_document(node) if node is not None else None
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ExportError(f"not YAML: {getattr(error, 'problem', None) or error}", where=where) from None
+
+
+def _refuse_keys_twice(node: Any, path: Path) -> None:
+    """Refuse a mapping, at any depth of a YAML document, that has a key twice."""
+    waiting = [] if node is None else [node]
+    while waiting:
+        node = waiting.pop()
+        if node.id == "sequence":
+            waiting += node.value
+        elif node.id == "mapping":
+            seen = set()
+            for key, value in node.value:
+                waiting.append(value)
+                if key.id == "scalar" and key.value in seen:
+                    text, line = f"the key {key.value!r} stands twice in one mapping", key.start_mark.line + 1
+                    raise ExportError(text, where=f"{path}:{line}", code="key-twice")
+                seen.add(key.value if key.id == "scalar" else None)
 
 
 def read_label_file(path: str) -> bytes:

@@ -7,6 +7,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding, counted
@@ -65,6 +66,8 @@ class NameCheck:
         advice = ""
         if len(prefixes) == 1 and (prefix := prefixes.pop()):
             advice = f"; they exist below {prefix!r}: --image-prefix {prefix + self._prefix}"
+        elif root := self._higher_root():
+            advice = f"; they are relative to a folder above it: --input {root}"
         text = (
             f"{self.missing:,} of {self.missing + self.found:,} names do not exist in the input datasource "
             f"{self.input.root}{advice}"
@@ -72,6 +75,15 @@ class NameCheck:
         yield make("image-not-in-input", "", text, self.missing)
         for name in self._sample[:SHOWN]:
             yield make("image-not-in-input", name, names.reason(name), 0)
+
+    def _higher_root(self) -> Path | None:
+        """The folder to which the missing names are relative, if it is one above the input datasource's."""
+        root = self.input.root.absolute()
+        for folder in root.parents:
+            begin = f"{root.relative_to(folder).as_posix()}/"
+            if any(name.removeprefix(begin) in self.input.names for name in self._sample if name.startswith(begin)):
+                return folder
+        return None
 
     def _is_frame(self, name: str) -> bool:
         """Whether the name is Lightly's name of a frame that a video of the datasource has."""

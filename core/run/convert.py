@@ -36,6 +36,7 @@ from labelferry.run.checks import NameCheck, account_findings, run_findings
 from labelferry.run.job import Chunk, Job
 from labelferry.run.options import OPTION_NAMES, Options, shows_options
 from labelferry.run.progress import ConvertProgress
+from labelferry.run.survey import Survey
 from labelferry.run.workers import results
 
 if TYPE_CHECKING:
@@ -116,12 +117,19 @@ def convert(
             check = None
             if input is not None and (footage is None or given.input is not None):  # else names are of the footage
                 check = NameCheck(input, given.image_prefix)
-            run = _Run(job, task_folder, footage, check, given.image_prefix, progress, journal_after)
+            survey = Survey(
+                *(export, given.orientation, input, given.image_prefix),
+                relist=lambda: footage.frames_of(export.images()) if footage else export.images(),
+                has_videos=footage is not None,
+                has_pattern=pattern is not None,
+            )
+            run = _Run(job, task_folder, footage, survey, check, given.image_prefix, progress, journal_after)
             tally = run.tally_of(results(job, run.chunks(), workers, executor))
             removed = leave_out_collisions(task_folder.files, tally)
             if check is not None:
                 run.with_file -= sum(name in check.input.names for name in removed)
             of_all = list(run_findings(export, tally, run.listed, source_name, given.allow_empty))
+            of_all += survey.judge(tally.evidence)
             of_all += () if check is None else check.findings()
             tally.add(of_all)
             of_all += account_findings(tally, None if footage else export.count_images(), name)
@@ -152,6 +160,7 @@ def convert(
         root=export.root,
         names_in_input=tally.images if check is None else check.found,
         input_without_file=0 if check is None else check.input.images - run.with_file,
+        unchecked_orientations=survey.unchecked,
         example=run.example,
         published=not failed,
         resumed_images=run.resumed,
@@ -235,6 +244,7 @@ class _Run:
     """The chunks of one run on their way: named, cut, taken over from a killed run or converted, and counted.
 
     Attributes:
+        survey: looks at the headers of images.
         check: looks up the names of images in the input datasource, where it is known.
         resumed: images that a killed run has written.
         listed: images that the export has listed, refused ones among them.
@@ -245,6 +255,7 @@ class _Run:
     job: Job
     task_folder: TaskFolder
     footage: Footage | None
+    survey: Survey
     check: NameCheck | None
     image_prefix: str
     progress: Progress | None
@@ -262,7 +273,8 @@ class _Run:
     def chunks(self) -> Iterator[Chunk]:
         """The chunks that are to be converted; those that a killed run has written are passed over."""
         export = self.job.export
-        for images, refused, findings in self._cut(self._named()):
+        for listed, refused, findings in self._cut(self._named()):
+            images = self.survey.look_at(listed)
             is_long = self.task_folder.finished or time.monotonic() - self._begun > self.journal_after
             digest = chunk_digest(images, refused) if is_long and images else ""
             if known := self.task_folder.finished.get(digest):

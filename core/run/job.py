@@ -15,6 +15,7 @@ from labelferry.columns import UNKNOWN, Batch
 from labelferry.errors import AmbiguousError, ExportError, LabelferryError
 from labelferry.findings import Finding
 from labelferry.lightly.conform import Target, Unaccounted
+from labelferry.lightly.orientation import for_stored_pixels
 from labelferry.lightly.write import Prepared, in_order, prepare, write
 from labelferry.model import UNLABELLED, Image
 from labelferry.plugin.export import Export
@@ -107,9 +108,9 @@ class Job:
                 at = 0
                 for batch in self.export.read(some, payload):
                     own, at = some[at : at + len(batch.names)], at + len(batch.names)
-                    yield _of_frames(batch, own) if any(image.size for image in own) else batch
+                    yield for_stored_pixels(batch, own, lambda again: self.export.read(again, payload))
             else:
-                sizes = np.array([image.size or UNKNOWN for image in some], np.int64)
+                sizes = np.array([image.picture.size if image.picture else UNKNOWN for image in some], np.int64)
                 batch = Batch.without_objects([image.file_name for image in some], sizes)
                 if self.target.task is TaskType.CLASSIFICATION:
                     batch.refused = np.ones(len(some), np.bool_)
@@ -146,16 +147,3 @@ def _without(batch: Batch, refused: dict[int, Finding]) -> Batch:
     findings += [replace(why, image=b, lost=lost[b]) for b, why in refused.items()]
     kept = batch.take(~is_refused[batch.owners])
     return replace(kept, refused=batch.refused | is_refused, findings=findings)
-
-
-def _of_frames(batch: Batch, images: Sequence[Image]) -> Batch:
-    """The batch with the sizes of the videos; labels for another size are refused."""
-    sizes = np.array([image.size or UNKNOWN for image in images], np.int64)
-    differ = (batch.sizes != UNKNOWN).any(axis=1) & (batch.sizes != sizes).any(axis=1) & (batch.counts > 0)
-    findings = list(batch.findings)
-    for b in np.flatnonzero(differ & ~batch.refused).tolist():
-        (width, height), (own_width, own_height) = sizes[b].tolist(), batch.sizes[b].tolist()
-        text = f"the labels are for {own_width} x {own_height} pixels, the video has {width} x {height}"
-        findings.append(Finding("error", "frame-size", batch.names[b], text, 1, int(batch.counts[b]), b))
-    kept = batch.take(~differ[batch.owners]) if differ.any() else batch
-    return replace(kept, sizes=sizes, refused=batch.refused | differ, findings=findings)

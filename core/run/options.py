@@ -102,6 +102,14 @@ class Options:
             metavar="images|frames",
         ),
     ] = None
+    orientation: Annotated[
+        Literal["auto", "stored", "upright"],
+        Help(
+            "Which picture the labels were drawn on, if an image has an EXIF orientation, or a video a rotation: its "
+            "pixels as stored, or turned upright. auto decides by the sizes that the export gives, or by the format.",
+            metavar="PICTURE",
+        ),
+    ] = "auto"
     score: Annotated[float, Help("Score of labels that have none.", metavar="N", limits=(0, 1))] = 1.0
     on_error: Annotated[
         Literal["fail", "skip"],

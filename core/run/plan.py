@@ -265,8 +265,11 @@ def _job(entry: Any, base: Path) -> Job:
         cls = get_adapter(keys["format"])
         check_options(cls, format_options, keys)
         for name in path_options(cls) & format_options.keys():
-            if isinstance(format_options[name], str):
-                format_options[name] = _below(base, format_options[name])
+            value = format_options[name]
+            if isinstance(value, str):
+                path = _below(base, value)
+                is_name = value in cls.names.get(name, ()) and not os.path.exists(path)
+                format_options[name] = value if is_name else path
     sources = [entry.source] if isinstance(entry.source, str) else entry.source
     if not sources:
         raise UsageError("source names no export")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from labelferry.errors import ExportError, UsageError
 from labelferry.findings import Finding
-from labelferry.model import UNLABELLED, Image, Listed, Refused, VideoFrame
+from labelferry.model import UNLABELLED, Image, Listed, Picture, Refused, VideoFrame
 from labelferry.reading.images import VIDEO_EXTENSIONS, find_files
 from labelferry.video.frame_count import FrameCount, count_frames
 from labelferry.video.names import frame_name
@@ -25,12 +25,14 @@ class Video(NamedTuple):
     Attributes:
         name: path relative to the input datasource's root, with forward slashes.
         frames: number of frames that PyAV decodes.
-        size: (width, height) of a frame in pixels.
+        size: (width, height) of a frame in pixels as stored.
+        orientation: how its frames are to be mirrored and turned, as `display_orientation` gives it.
     """
 
     name: str
     frames: int
     size: tuple[int, int]
+    orientation: int = 1
 
 
 class Footage:
@@ -78,7 +80,7 @@ class Footage:
                     self.findings.append(Finding.error(count.code, count.where, count.message))
                     continue
                 self.findings += count.findings(f"{folder}/{name}")
-                self.videos.append(Video(name, count.frames, (count.width, count.height)))
+                self.videos.append(Video(name, count.frames, (count.width, count.height), count.orientation))
         self._pattern = pattern
         self._first_frame = first_frame
         self._frame_step = frame_step
@@ -100,6 +102,7 @@ class Footage:
             images: as an export lists them.
         """
         videos = {video.name: video for video in self.videos}
+        pictures = {one.name: Picture(one.size, one.orientation, video=one.name) for one in self.videos}
         labelled = {name: bytearray(video.frames) for name, video in videos.items()}
         found: dict[str, str | Finding] = {}
         for image in images:
@@ -129,12 +132,14 @@ class Footage:
                 yield Refused(image._replace(size=video.size), Finding.error("frame-twice", image.file_name, text))
             else:
                 labelled[name][index] = 1
-                yield Image(frame_name(name, index, video.frames), image.source, frame, video.size, image.files)
+                file_name, picture = frame_name(name, index, video.frames), pictures[name]
+                yield image._replace(file_name=file_name, frame=frame, size=video.size, picture=picture)
         for name, video in videos.items():
             has_labels = labelled[name]
             index = has_labels.find(0)
             while index >= 0:
-                yield Image(frame_name(name, index, video.frames), UNLABELLED, None, video.size)
+                file_name = frame_name(name, index, video.frames)
+                yield Image(file_name, UNLABELLED, None, video.size, picture=pictures[name])
                 index = has_labels.find(0, index + 1)
 
     def _frame_of(self, image: Image) -> VideoFrame | Finding:

@@ -16,6 +16,7 @@ from av.error import FFmpegError
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
+from labelferry.video.display_matrix import display_orientation
 from labelferry.video.packets import CHECKS, Unproven
 
 _WHOLE_PICTURES = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
@@ -30,12 +31,14 @@ class FrameCount(NamedTuple):
         width: width of a frame in pixels.
         height: height of a frame in pixels.
         broken: why frames are missing; empty if the video is intact.
+        orientation: how frames are to be mirrored and turned, as `display_orientation` gives it.
     """
 
     frames: int
     width: int
     height: int
     broken: str = ""
+    orientation: int = 1
 
     def findings(self, path: str | Path) -> list[Finding]:
         """A repair if the video is truncated or damaged."""
@@ -83,7 +86,7 @@ def _count_packets(container: Any) -> FrameCount:
     make_check = CHECKS.get(codec.name)
     if make_check is None or container.format.name not in _WHOLE_PICTURES:
         raise Unproven
-    frames = 0
+    frames, orientation = 0, 1
     try:
         check = make_check(codec.extradata or b"")
         for packet in container.demux(stream):
@@ -92,12 +95,15 @@ def _count_packets(container: Any) -> FrameCount:
             if packet.is_corrupt or packet.is_discard or packet.pts is None or _has_own_description(packet):
                 raise Unproven
             check(memoryview(packet), packet.pts)
+            if not frames:
+                decoded = codec.decode(packet) + codec.decode(None)
+                orientation = display_orientation(decoded[0])
             frames += 1
-    except (IndexError, FFmpegError):  # truncated or invalid headers
+    except (IndexError, FFmpegError):  # truncated or invalid headers, or a first packet without a frame
         raise Unproven from None
     if not frames or stream.frames not in (0, frames) or min(codec.width, codec.height) < 1:
         raise Unproven
-    return FrameCount(frames, codec.width, codec.height)
+    return FrameCount(frames, codec.width, codec.height, "", orientation)
 
 
 def _has_own_description(packet: Any) -> bool:
@@ -108,7 +114,7 @@ def _has_own_description(packet: Any) -> bool:
 def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
     """Counts by decoding with threads across frames. Threads lose other frames of damaged videos than PyAV's own
     settings do, so the video is decoded again with those unless every packet gave one frame."""
-    frames, broken, size = 0, "", (0, 0)
+    frames, broken, size, orientation = 0, "", (0, 0), 1
     with _open(path) as container:
         stream = _video_stream(container)
         own_threads = str(stream.thread_type.name)
@@ -121,6 +127,8 @@ def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
                 is_cut = is_cut or packet.is_corrupt
                 packets += packet.size > 0 and not packet.is_discard
                 for frame in packet.decode():
+                    if not frames:
+                        orientation = display_orientation(frame)
                     frames += 1
                     size = frame.width, frame.height
         except FFmpegError as error:
@@ -131,4 +139,4 @@ def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
         raise ExportError(
             f"no frame can be decoded: {broken or 'the video is empty'}", where=str(path), code="video-broken"
         )
-    return FrameCount(frames, *size, broken or ("a packet is truncated" if is_cut else ""))
+    return FrameCount(frames, *size, broken or ("a packet is truncated" if is_cut else ""), orientation)

@@ -66,7 +66,7 @@ def test_absolute_paths_below_the_images_folder_become_relative(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("text", "code", "line", "words"),
     [
-        ("file,cat,dog\na.jpg,0.5,x\n", "broken-row", 2, "'x'"),
+        ("file,cat,dog\na.jpg,0.5,x\nb.jpg,0.5,0.5\n", "broken-row", 2, "'x'"),
         ("file,class\na.jpg,cat\n\nb.jpg\n", "broken-row", 4, "1 columns, the header has 2"),
         ("file,class\n,cat\n", "broken-row", 2, "no file name"),
         ("file,class\na.jpg,cat\nb.jpg,\n", "class-missing", 3, "no class"),
@@ -77,6 +77,7 @@ def test_absolute_paths_below_the_images_folder_become_relative(tmp_path: Path, 
         ("a,b\n1,2\n", "no-column", 1, "--file-column"),
         ("file,x\na,1\n", "no-column", 1, "--class-column"),
         ("file,cat,cat\na,1,0\n", "no-column", 1, "the same name"),
+        (",file,cat,dog\n7,a.jpg,0.5,0.5\n", "no-column", 1, "a column without a name"),
         ("file," + "x" * 200_000 + "\na,1\n", "broken-row", 1, "field larger than"),
         ("", "no-column", 1, "--file-column"),
     ],
@@ -152,3 +153,94 @@ def test_rows_that_cannot_be_read_are_lost(tmp_path: Path) -> None:
         "score-out-of-range": 1,
     }
     assert (report.found_objects, report.lost_objects, report.objects) == (7, 6, {"cat": 1, "dog": 0})
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "filename,width,height,class,xmin,ymin,xmax,ymax",
+        "file,label,x1,y1,x2,y2",
+        "image,bbox,label",
+        "file,x,y,w,h,class",
+    ],
+)
+def test_a_csv_of_boxes_is_refused_with_advice(header: str, tmp_path: Path, fails: Fails, convert: Convert) -> None:
+    source = written(tmp_path, f"{header}\na.jpg{',1' * header.count(',')}\n")
+    ((_, text),) = fails(source, format="csv")["csv-of-boxes"]
+    assert "COCO" in text
+    column = "class" if "class" in header else "label"
+    convert(source, format="csv", class_column=column)
+    assert [one.code for one in convert.report.notes] == ["unread-key"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("file,fold,cat,dog\na.jpg,0,0,1\nb.jpg,1,1,0\n", "--class-column"),
+        ("file,breed,fold\na.jpg,cat,1\n", "--class-column"),
+        ("file,prediction\na.jpg,0.93\n", "--class-column"),
+        ("file,label,prediction\na.jpg,cat,dog\n", "--class-column"),
+        ("file,class,score,confidence\na.jpg,cat,1,1\n", "--score-column"),
+        ("file,path,class\na.jpg,b.jpg,cat\n", "--file-column"),
+        ("id,file,cat,dog\n7,a.jpg,0.5,0.5\n", "--probability-columns"),
+    ],
+)
+def test_columns_that_can_be_read_in_two_ways_are_asked_about(
+    text: str, option: str, tmp_path: Path, fails: Fails
+) -> None:
+    assert option in fails(written(tmp_path, text), format="csv")["ambiguous"][0][1]
+
+
+def test_columns_of_probabilities_may_be_named(tmp_path: Path, convert: Convert) -> None:
+    source = written(tmp_path, "file,fold,cat,dog\na.jpg,0,0.25,0.75\nb.jpg,1,1,0\n")
+    found = convert(source, format="csv", probability_columns="cat,dog")
+    assert found["a.jpg"][0]["probabilities"] == [0.25, 0.75]
+    assert [one.examples[0][1] for one in convert.report.notes] == ["'fold' is not read"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"), [("dog,cat", [0.75, 0.25]), ("p0,p1", [0.25, 0.75]), ("a,b", None), ("cat,fox", None)]
+)
+def test_probabilities_are_in_the_order_of_the_names(
+    header: str, expected: list[float] | None, tmp_path: Path, convert: Convert, fails: Fails
+) -> None:
+    (tmp_path / "names.txt").write_text("cat\ndog")
+    source = written(tmp_path, f"file,{header}\na.jpg,0.25,0.75\n")
+    options = {"format": "csv", "labels": tmp_path / "names.txt"}
+    if expected is None:
+        assert "--probability-columns" in fails(source, **options)["ambiguous"][0][1]
+        expected, options["probability_columns"] = [0.25, 0.75], header
+    assert convert(source, **options)["a.jpg"][0]["probabilities"] == expected
+
+
+@pytest.mark.parametrize("value", ["NaN", "nan", "null", "None", "N/A", " "])
+def test_a_missing_value_is_neither_a_class_nor_a_file(value: str, tmp_path: Path, fails: Fails) -> None:
+    found = fails(written(tmp_path, f"file,class\na.jpg,cat\nb.jpg,{value}\n{value},cat\n"), format="csv")
+    assert found["class-missing"][0][0].endswith(":3")
+    assert found["broken-row"][0][0].endswith(":4")
+
+
+def test_a_score_that_is_none_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    found = fails(written(tmp_path, "file,class,score\na.jpg,cat,NaN\nb.jpg,cat,1_0\n"), format="csv")
+    assert found["score-out-of-range"][0][0].endswith(":2")
+    assert found["broken-row"][0][0].endswith(":3")
+
+
+def test_numbers_as_classes_are_in_the_order_of_the_numbers(tmp_path: Path, convert: Convert) -> None:
+    convert(written(tmp_path, "file,class\na.jpg,10\nb.jpg,9\n"), format="csv")
+    assert [c["name"] for c in convert.schema["categories"]] == ["9", "10"]  # type: ignore[attr-defined]
+
+
+def test_classes_by_name_and_by_number_are_a_warning(tmp_path: Path, convert: Convert) -> None:
+    (tmp_path / "names.txt").write_text("cat\ndog")
+    source = written(tmp_path, "file,class\na.jpg,cat\nb.jpg,1\n")
+    convert(source, format="csv", labels=tmp_path / "names.txt")
+    assert [(one.code, one.count) for one in convert.report.warnings] == [("class-numbers", 1)]  # type: ignore[attr-defined]
+
+
+def test_misspelt_columns_repeated_headers_and_odd_names(tmp_path: Path) -> None:
+    source = written(tmp_path, "file,class,confidense\na.jpg,cat,1\nfile,class,confidense\nb,cat,1\n")
+    report = labelferry.convert(source, tmp_path / "out", format="csv", on_error="skip")
+    assert [(one.code, one.examples[0][1]) for one in report.errors] == [("broken-row", "the header again")]
+    assert {one.code for one in report.warnings} == {"unknown-key", "file-name-odd"}
+    assert (report.found_images, report.images, report.lost_images) == (3, 2, 1)

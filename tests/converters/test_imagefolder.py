@@ -93,3 +93,51 @@ def test_images_in_no_class_are_found_and_lost(tmp_path: Path) -> None:
     options = {"labels": tmp_path / "names.txt", "on_error": "skip"}
     report = labelferry.convert(tmp_path / "data", tmp_path / "out", format="imagefolder", **options)
     assert (report.found_objects, report.lost_objects, report.objects) == (4, 2, {"a": 2})
+
+
+def folder_of(tmp_path: Path, *names: str) -> Path:
+    for name in names:
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("/"):
+            path.mkdir()
+        else:
+            path.touch()
+    return tmp_path / "data"
+
+
+def test_what_may_not_be_meant_is_reported(tmp_path: Path) -> None:
+    source = folder_of(tmp_path, "cat/1.png", "cat/old/2.png", "Cat/3.png", "dog/", "cat/notes.txt", "README.md")
+    report = labelferry.convert(source, tmp_path / "out", format="imagefolder")
+    assert {finding.code: finding.count for finding in report.warnings} == {
+        "class-without-images": 1,
+        "class-names-alike": 1,
+        "files-not-read": 2,
+    }
+    assert {finding.code: finding.count for finding in report.notes} == {"folder-in-class": 1}
+    assert report.objects == {"Cat": 1, "cat": 2, "dog": 0}
+
+
+@pytest.mark.parametrize("names", [("pets/cat/1.png", "pets/dog/2.png"), ("train/cat/1.png", "more/dog/2.png")])
+def test_folders_that_may_be_classes_or_splits_are_asked_about(
+    names: tuple[str, ...], tmp_path: Path, fails: Fails, convert: Convert
+) -> None:
+    source = folder_of(tmp_path, *names)
+    assert "--no-splits" in fails(source, format="imagefolder")["ambiguous"][0][1]
+    convert(source, format="imagefolder", splits=True)
+    assert [c["name"] for c in convert.schema["categories"]] == ["cat", "dog"]  # type: ignore[attr-defined]
+    convert(source, format="imagefolder", splits=False)
+    expected = sorted({name.partition("/")[0] for name in names})
+    assert [c["name"] for c in convert.schema["categories"]] == expected  # type: ignore[attr-defined]
+
+
+def test_a_split_without_images_is_a_warning(tmp_path: Path) -> None:
+    source = folder_of(tmp_path, "train/cat/1.png", "val/cat/")
+    report = labelferry.convert(source, tmp_path / "out", format="imagefolder")
+    assert [finding.code for finding in report.warnings] == ["split-without-labels"]
+
+
+def test_images_without_a_file_are_counted(tmp_path: Path) -> None:
+    source = folder_of(tmp_path, "1.png", "cat/2.png")
+    report = labelferry.convert(source, tmp_path / "out", format="imagefolder", on_error="skip")
+    assert (report.found_images, report.images, report.lost_images) == (2, 1, 1)

@@ -399,3 +399,70 @@ def test_the_files_of_an_export_are_its_path_and_its_options(export: Path) -> No
         ).open(Request(TaskType.SEMANTIC_SEGMENTATION)),
     ]
     assert [one.files for one in opened] == [(str(export / "a.json"),), (), (str(names),)]
+
+
+def coco(export: Path, **changes: Any) -> Path:
+    formats.COCOObjectDetectionOutput(output_file=export / "a.json").save(detections())
+    data = json.loads((export / "a.json").read_text())
+    for key, change in changes.items():
+        data[key][0] |= change
+    (export / "a.json").write_text(json.dumps(data))
+    return export / "a.json"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"annotations": {"bbox": {"1": 0, "2": 0, "3": 0, "4": 0}}}, "broken-annotation", "four numbers"),
+        ({"annotations": {"bbox": [8, 6, 20, 10, 5]}}, "broken-annotation", "four numbers"),
+        ({"annotations": {"bbox": "1234"}}, "broken-annotation", "four numbers"),
+        ({"categories": {"name": 5}}, "labelformat", "text"),
+        ({"categories": {"name": None}}, "labelformat", "text"),
+        ({"images": {"file_name": 7}}, "labelformat", "not text"),
+    ],
+)
+def test_values_of_another_type_are_errors(
+    changes: dict[str, Any], code: str, words: str, export: Path, fails: Any
+) -> None:
+    found = fails(coco(export, **changes), format="labelformat:coco", task="object-detection")
+    assert words in found[code][0][1]
+
+
+def test_lines_that_labelformat_skips_are_errors(fixtures: Path, export: Path, convert: Any) -> None:
+    (export / "labels").mkdir()
+    (export / "labels/a.txt").write_text("0 0.5 0.5 0.5 0.5\n0 0.5 0.5\nx 0.5 0.5 0.5 0.5\n")
+    (export / "a.yaml").write_text("path: .\ntrain: images\nnames: {0: person}\n")
+    options = {"format": "labelformat:yolov8", "task": "object-detection", "input_split": "train"}
+    found = convert(export / "a.yaml", on_error="skip", **options)
+    assert {name: len(given) for name, given in found.items()} == {"a.png": 1, "b.png": 0, "c.png": 0}
+    report = convert.report
+    assert {error.code: error.count for error in report.errors} == {"labelformat-skipped": 2}
+    assert {warning.code: warning.count for warning in report.warnings} == {"label-file-missing": 2}
+    assert (report.found_objects, report.lost_objects) == (3, 2)
+
+
+def test_objects_that_labelformat_does_not_read_are_counted(export: Path, convert: Any) -> None:
+    formats.KittiObjectDetectionOutput(output_folder=export / "labels").save(detections())
+    line = (export / "labels/a.txt").read_text().splitlines()[0]
+    (export / "labels/not an image.txt").write_text(f"{line}\n{line}\n")
+    convert(export / "labels", format="labelformat:kitti", category_names="person,car", on_error="skip")
+    report = convert.report
+    ((_, text),) = report.errors[0].examples
+    assert (report.errors[0].code, text) == (
+        "labelformat-count",
+        "the files list 5 objects, and labelformat reads 3 of them",
+    )
+    assert (report.found_objects, report.lost_objects) == (5, 2)
+
+
+def test_maskpair_reads_one_class_only(export: Path, fails: Any) -> None:
+    options = {"image_glob": "*.png", "mask_glob": "*.png", "category_names": "crack,defect"}
+    found = fails(export, format="labelformat:maskpair", task="instance-segmentation", **options)
+    assert "name only one" in found["ambiguous"][0][1]
+
+
+def test_names_of_yolo_that_are_text_are_an_error(export: Path, fails: Any) -> None:
+    (export / "labels").mkdir()
+    (export / "a.yaml").write_text("path: .\ntrain: images\nnames: person\n")
+    options = {"format": "labelformat:yolov8", "task": "object-detection", "input_split": "train"}
+    assert "a list or mapping of names" in fails(export / "a.yaml", **options)["broken-annotation"][0][1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -325,3 +326,66 @@ def test_prediction_files_are_read_where_they_are_converted(tmp_path: Path) -> N
     assert image.files == (f"{source}/0.json",)
     assert len(pickle.dumps(image)) < 1000
     assert export.labels(image).found == 1
+
+
+BOX = '{"category_id": 0, "bbox": [0, 0, 2, 2], "score": 0.5}'
+
+
+def test_keys_that_are_not_known_are_reported(tmp_path: Path) -> None:
+    source = written(
+        tmp_path, "object-detection", '{"category_id": 0, "bbox": [0, 0, 2, 2], "scores": 0.5, "extra": 1}'
+    )
+    report = labelferry.convert(source, tmp_path / "out", format="lightly", task_name="t")
+    assert [(one.code, one.examples[0][1]) for one in (*report.warnings, *report.notes)] == [
+        ("unknown-key", "'scores' is not read; did you mean 'score'?"),
+        ("unread-key", "'extra' is not read"),
+    ]
+    assert {one.code: one.count for one in report.repairs} == {"score-missing": 1}
+
+
+def test_values_that_the_task_type_does_not_have_are_noted(tmp_path: Path) -> None:
+    source = written(tmp_path, "object-detection", BOX[:-1] + ', "segmentation": [0, 4]}')
+    report = labelferry.convert(source, tmp_path / "out", format="lightly", task_name="t")
+    assert [one.examples[0][1] for one in report.notes] == ["'segmentation' is not read"]
+
+
+def test_a_score_that_only_some_predictions_have_is_an_error_of_the_others(tmp_path: Path) -> None:
+    source = written(tmp_path, "object-detection", f'{BOX}, {{"category_id": 1, "bbox": [1, 1, 2, 2]}}')
+    report = labelferry.convert(source, tmp_path / "out", format="lightly", task_name="t", on_error="skip")
+    assert {one.code: one.count for one in report.errors} == {"score-missing": 1}
+    assert (report.found_objects, report.lost_objects) == (2, 1)
+
+
+@pytest.mark.parametrize("key", ["score", "probabilities"])
+def test_null_is_an_error(key: str, tmp_path: Path, fails: Any) -> None:
+    prediction = {**json.loads(BOX), key: None}
+    source = written(tmp_path, "object-detection", json.dumps(prediction))
+    assert "broken-json" in fails(source, format="lightly")
+
+
+def test_probabilities_that_some_predictions_miss_are_a_warning(tmp_path: Path) -> None:
+    files = (BOX, BOX[:-1] + ', "probabilities": [1, 0]}')
+    report = labelferry.convert(
+        written(tmp_path, "object-detection", *files), tmp_path / "out", format="lightly", task_name="t"
+    )
+    assert {one.code: one.count for one in report.warnings} == {"probabilities-missing": 1}
+
+
+def test_tasks_and_files_that_are_not_read_are_reported(tmp_path: Path) -> None:
+    written(tmp_path, "object-detection", BOX).rename(tmp_path / "t")
+    predictions = tmp_path / "predictions"
+    for name in ("t", "hidden"):
+        shutil.copytree(tmp_path / "t", predictions / name)
+    (predictions / "tasks.json").write_text('["t"]')
+    (predictions / "t/notes.txt").touch()
+    report = labelferry.convert(predictions, tmp_path / "out", format="lightly", task_name="u")
+    assert [one.examples[0][1] for one in report.notes] == ["the task 'hidden' is not named in it"]
+    assert [one.code for one in report.warnings] == ["files-not-read"]
+
+
+def test_the_size_of_a_mask_is_that_of_its_image_in_the_input_datasource(tmp_path: Path, fails: Any) -> None:
+    source = written(tmp_path, "semantic-segmentation", '{"category_id": 0, "segmentation": [1, 2], "score": 1}')
+    name = json.loads(next(path for path in source.rglob("*.json") if path.name != "schema.json").read_text())
+    (tmp_path / "input").mkdir()
+    Image.new("RGB", (2, 2)).save(tmp_path / "input" / name["file_name"])
+    assert "broken-segmentation" in fails(source, format="lightly", input=tmp_path / "input")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -18,7 +20,9 @@ from PIL import Image
 import labelferry
 from labelferry import RunLengthMask
 from labelferry.converters.masks import Masks
+from labelferry.converters.masks.palettes import PALETTES
 from labelferry.plugin.export import Request
+from labelferry.reading.label_colours import voc_colour
 from labelferry.task_type import TaskType
 from tests.conformance.test_real_coco import documented_encode
 from tests.conftest import Convert
@@ -108,7 +112,8 @@ def test_cityscapes_label_ids_training_ids_and_instance_ids(fixtures: Path, conv
         assert len(convert.schema["categories"]) == classes  # type: ignore[attr-defined]
     found = convert(folder / "gtFine", format="masks", suffix="_gtFine_instanceIds", **pairing)
     assert named(convert, found[name]) == [("car", area(CAR_1)), ("car", area(CAR_2))]
-    assert [(f.code, f.count) for f in convert.report.notes] == [("region-left-out", 1)]  # type: ignore[attr-defined]
+    notes = [("files-not-read", 3), ("region-left-out", 1)]  # the other three kinds of maps
+    assert [(f.code, f.count) for f in convert.report.notes] == notes  # type: ignore[attr-defined]
     task = {"task": "semantic-segmentation", "suffix": "_gtFine_instanceIds"}
     found = convert(folder / "gtFine", format="masks", **task, **pairing)
     assert named(convert, found[name]) == semantic(road=ROAD, car=CARS)
@@ -241,6 +246,12 @@ def test_a_png_bomb_is_refused_before_it_is_decoded(tmp_path: Path, fails: Fails
         ("x.txt", "a:1,2,3::\nb:1,2,3::", "have the same colour"),
         ("x.txt", "a:1,2,3::\nnonsense", "a class and its colour were expected"),
         ("x.txt", "a\n\nb", "an empty line"),
+        ("x.txt", "# classes\na\nb", "may be a comment or a name"),
+        ("x.txt", "id name\n7 road\n8 car", "a value and a name were expected"),
+        ("x.txt", "road\ncar\nroad", "is also in line 1"),
+        ("x.json", '{"label_map": {"0": "a", "x": "b"}}', "not a mapping of indices"),
+        ("x.json", '{"label_map": {"0": "a", "1": 5}}', "is no text"),
+        ("x.json", '{"label_map": {"0": "a", "1": "b"}, "segmentation_colors": [[0, 0, 0]]}', "no colour for each"),
     ],
 )
 def test_a_broken_file_of_classes_is_an_error_that_names_it(
@@ -487,6 +498,8 @@ def test_a_class_in_a_path_that_labels_does_not_name_is_an_error(tmp_path: Path,
 
 
 def test_a_folder_without_masks_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    (tmp_path / "file").touch()
+    assert fails(tmp_path / "file", format="masks")["no-labels"][0][0].endswith("file")
     (tmp_path / "empty").mkdir()
     assert "no mask" in fails(tmp_path / "empty", format="masks", pattern="{image}")["no-labels"][0][1]
 
@@ -625,3 +638,176 @@ def test_an_empty_binary_mask_has_no_box(tmp_path: Path, convert: Convert) -> No
     found = convert(source, format="masks", pattern="{image}/{class}_{n}", task="object-detection")
     assert [one["bbox"] for one in found["a.png"]] == [[1, 0, 2, 1]]
     assert [repair.code for repair in convert.report.repairs] == ["mask-empty"]  # type: ignore[attr-defined]
+
+
+CITYSCAPES_COLOURS = {"road": (128, 64, 128), "car": (0, 0, 142), "polegroup": (153, 153, 153), "static": (0, 0, 0)}
+
+
+def test_the_root_of_cityscapes_gives_the_names_of_its_images(fixtures: Path, convert: Convert, fails: Fails) -> None:
+    root = fixtures / "masks/cityscapes"
+    assert "--suffix" in fails(root, format="masks")["ambiguous"][0][1]
+    found = convert(root, format="masks", suffix="_gtFine_labelIds", input=root)
+    assert list(found) == ["leftImg8bit/train/aachen/aachen_000000_leftImg8bit.png"]
+    assert (root / next(iter(found))).is_file()
+
+
+def test_a_split_of_cityscapes_without_masks_is_a_warning(fixtures: Path, tmp_path: Path, convert: Convert) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(fixtures / "masks/cityscapes", root)
+    shutil.copytree(root / "leftImg8bit/train", root / "leftImg8bit/train_extra")
+    assert len(convert(root, format="masks", suffix="_gtFine_labelIds")) == 1
+    warnings = [(f.code, f.count) for f in convert.report.warnings]  # type: ignore[attr-defined]
+    assert warnings == [("split-without-labels", 1)]
+    assert convert.report.lost_images == 1  # type: ignore[attr-defined]
+
+
+def test_palettes_are_those_that_are_published() -> None:
+    sizes = {name: len(palette.values or palette.colours or ()) for name, palette in PALETTES.items()}
+    assert sizes == {
+        "cityscapes": 34,
+        "cityscapes-label-ids": 34,
+        "cityscapes-train-ids": 19,
+        "voc": 22,
+        "camvid": 32,
+        "ade20k": 150,
+    }
+    colours = {name: dict(palette.colours or ()) for name, palette in PALETTES.items()}
+    values = {name: palette.values or {} for name, palette in PALETTES.items()}
+    assert {name: colours["cityscapes"][name] for name in CITYSCAPES_COLOURS} == CITYSCAPES_COLOURS
+    assert (values["cityscapes"][7], values["cityscapes"][26], values["cityscapes"][33]) == ("road", "car", "bicycle")
+    assert (values["voc"][1], values["voc"][20], colours["voc"]["person"]) == (
+        "aeroplane",
+        "tvmonitor",
+        (192, 128, 128),
+    )
+    assert (colours["camvid"]["Sky"], colours["camvid"]["Wall"]) == ((128, 128, 128), (64, 192, 0))
+    assert (values["ade20k"][1], values["ade20k"][150], colours["ade20k"]["flag"]) == ("wall", "flag", (92, 0, 255))
+    assert len(set(values["ade20k"].values())) == 150
+
+
+@pytest.mark.parametrize("mode", ["values", "palette", "colours", "three channels"])
+def test_a_palette_reads_values_and_colours(mode: str, tmp_path: Path, convert: Convert) -> None:
+    values = np.array([[0, 1, 15, 255]], np.uint8)
+    table = np.array([voc_colour(i) for i in range(255)] + [(224, 224, 192)], np.uint8)
+    image = Image.fromarray(values)
+    if mode == "palette":
+        image.putpalette(table.ravel().tolist())
+    elif mode == "colours":
+        image = Image.fromarray(table[values])
+    elif mode == "three channels":
+        image = Image.fromarray(np.stack([values] * 3, axis=-1))
+    (tmp_path / "masks").mkdir()
+    image.save(tmp_path / "masks/a.png")
+    found = convert(tmp_path / "masks", format="masks", labels="voc")
+    assert named(convert, found["a.png"]) == semantic(aeroplane=[1, 1, 2], person=[2, 1, 1])
+
+
+def test_a_palette_whose_colours_contradict_its_values_is_asked_about(
+    tmp_path: Path, fails: Fails, convert: Convert
+) -> None:
+    (tmp_path / "masks").mkdir()
+    image = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+    image.putpalette([0, 0, 0, *voc_colour(7), *voc_colour(15)])
+    image.save(tmp_path / "masks/a.png")
+    source = tmp_path / "masks"
+    message = fails(source, format="masks", labels="voc")["ambiguous"][0][1]
+    assert "--kind index" in message
+    assert "--kind colour" in message
+    by_colour = convert(source, format="masks", labels="voc", kind="colour")
+    assert named(convert, by_colour["a.png"]) == semantic(car=[1, 1, 1], person=[2, 1])
+    by_value = convert(source, format="masks", labels="voc", kind="index")
+    assert named(convert, by_value["a.png"]) == semantic(aeroplane=[1, 1, 1], bicycle=[2, 1])
+
+
+def test_training_ids_of_cityscapes_are_not_taken_for_label_ids(tmp_path: Path, fails: Fails, convert: Convert) -> None:
+    source = saved(tmp_path / "masks", np.array([[0, 7, 13]], np.uint8))
+    assert "cityscapes-train-ids" in fails(source, format="masks", labels="cityscapes")["ambiguous"][0][1]
+    found = convert(source, format="masks", labels="cityscapes-train-ids")
+    assert named(convert, found["a.png"]) == semantic(road=[0, 1, 2], car=[2, 1]) + semantic(
+        **{"traffic sign": [1, 1, 1]}
+    )
+    saved(tmp_path / "masks", np.array([[7, 26, 0]], np.uint8), "b.png")
+    assert named(convert, convert(source, format="masks", labels="cityscapes")["b.png"]) == semantic(
+        road=[0, 1, 2], car=[1, 1, 1]
+    )
+    saved(tmp_path / "masks", np.array([[7, 26, 255]], np.uint8), "c.png")
+    with pytest.raises(labelferry.ExportError, match="cityscapes-train-ids"):
+        convert(source, format="masks", labels="cityscapes")
+    found = convert(source, format="masks", labels="cityscapes", ignore="255")
+    assert len(found) == 3
+
+
+def test_a_colour_of_two_classes_is_a_warning(tmp_path: Path, convert: Convert) -> None:
+    source = saved(tmp_path / "masks", np.array([[(128, 64, 128), (153, 153, 153), (0, 0, 0)]], np.uint8))
+    found = convert(source, format="masks", labels="cityscapes")
+    assert named(convert, found["a.png"]) == semantic(pole=[1, 1, 1], road=[0, 1, 2])
+    ((_, text),) = convert.report.warnings[0].examples  # type: ignore[attr-defined]
+    assert text == "1 pixels have the colour of pole and polegroup; read as pole"
+
+
+def test_a_file_of_a_palettes_name_is_read(tmp_path: Path, convert: Convert, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = saved(tmp_path / "masks", np.array([[0, 1]], np.uint8))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "voc").write_text("background\nmine")
+    assert named(convert, convert(source, format="masks", labels="voc")["a.png"]) == semantic(mine=[1, 1])
+
+
+def test_a_plan_may_name_a_palette(tmp_path: Path) -> None:
+    saved(tmp_path / "masks", np.array([[0, 1]], np.uint8))
+    plan = "jobs:\n- {source: masks, format: masks, options: {labels: voc}}\n"
+    (tmp_path / "jobs.yaml").write_text(plan)
+    (outcome,) = labelferry.batch(tmp_path / "jobs.yaml", tmp_path / "out")
+    assert outcome.status == "done", outcome
+
+
+@pytest.mark.parametrize("is_colour", [False, True])
+def test_datumaros_meta_file_names_values_and_colours(is_colour: bool, tmp_path: Path, convert: Convert) -> None:
+    meta = {
+        "label_map": {"0": "nothing", "1": "road", "2": "car"},
+        "segmentation_colors": [[0, 0, 0], [128, 64, 128], [0, 0, 142]],
+        "background_label": "0",
+    }
+    (tmp_path / "dataset_meta.json").write_text(json.dumps(meta))
+    values = np.array([[0, 1, 2]], np.uint8)
+    source = saved(tmp_path / "masks", np.array(meta["segmentation_colors"], np.uint8)[values] if is_colour else values)
+    found = convert(source, format="masks", labels=tmp_path / "dataset_meta.json")
+    assert named(convert, found["a.png"]) == semantic(road=[1, 1, 1], car=[2, 1])
+
+
+def test_values_that_a_decoder_changes_are_refused(tmp_path: Path, fails: Fails) -> None:
+    folder, labels = tmp_path / "masks", names_file(tmp_path, "background", "road")
+    folder.mkdir()
+    for name, depth, colour, row in (("sixteen.png", 16, 2, bytes(12)), ("four.png", 4, 0, bytes([0x01]))):
+        header = struct.pack(">IIBBBBB", 2, 1, depth, colour, 0, 0, 0)
+        chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
+        content = b"\x89PNG\r\n\x1a\n"
+        for kind, data in chunks:
+            content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        (folder / name).write_bytes(content)
+    pages = [Image.fromarray(np.full((1, 2), value, np.uint8)) for value in (0, 1)]
+    pages[0].save(folder / "two.tif", save_all=True, append_images=pages[1:])
+    found = fails(folder, format="masks", labels=labels)["mask-mode"]
+    assert [where.rpartition("/")[2] for where, _ in found] == ["four.png", "sixteen.png", "two.tif"]
+
+
+def test_transparent_pixels_are_a_warning(tmp_path: Path, convert: Convert) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("128 64 128 road")
+    source = saved(tmp_path / "masks", np.array([[(128, 64, 128, 255), (128, 64, 128, 0)]], np.uint8))
+    assert named(convert, convert(source, format="masks", labels=labels)["a.png"]) == semantic(road=[0, 2])
+    assert [f.code for f in convert.report.warnings] == ["mask-transparent"]  # type: ignore[attr-defined]
+
+
+def test_a_map_of_classes_without_instances_is_an_error(fixtures: Path, tmp_path: Path, fails: Fails) -> None:
+    shutil.copytree(fixtures / "masks/instance", tmp_path / "x")
+    shutil.copy(tmp_path / "x/classes/a.png", tmp_path / "x/classes/more.png")
+    options = {"class_masks": str(tmp_path / "x/classes"), "labels": tmp_path / "x/names.txt"}
+    found = fails(tmp_path / "x/instances", format="masks", **options)
+    assert [where.rpartition("/")[2] for where, _ in found["mask-missing"]] == ["more.png"]
+
+
+def test_images_without_any_binary_mask_are_an_error(fixtures: Path, tmp_path: Path, fails: Fails) -> None:
+    folder = fixtures / "masks/binary"
+    shutil.copytree(folder / "objects/a", tmp_path / "objects/other")
+    options = {"pattern": "{image}/{class}_{n}", "images": folder / "images", "on_error": "skip"}
+    assert "no-labels" in fails(tmp_path / "objects", format="masks", **options)

@@ -3,6 +3,7 @@ lines of text."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def test_detections_have_scores(convert: Any, mot: Path) -> None:
 def test_sequences_without_ground_truth_are_told(convert: Any, mot: Path) -> None:
     found = convert(mot, format="mot", labels=mot / "cvat/gt/labels.txt", on_error="skip")
     assert {name.rpartition("/img1/")[0] for name in found} == {"train/WALK-01", "cvat"}
-    assert "sequence-without-labels" in [note.code for note in convert.report.notes]
+    assert "sequence-without-labels" in [warning.code for warning in convert.report.warnings]
     assert {e.code for e in convert.report.errors} == {"unknown-category"}
 
 
@@ -229,3 +230,145 @@ def test_boxes_of_frames_without_a_size_are_lost(tmp_path: Path, convert: Any) -
     convert(source, format="mot", on_error="skip")
     assert [error.code for error in convert.report.errors] == ["image-size"]
     assert (convert.report.found_objects, convert.report.lost_objects) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["2,1,1,,5,5,1,1,1", "2,1,1,1,5,5,1,1,1,", ",2,1,1,1,5,5,1,1,1", "2,1,1,1,5,5,1,1", "2 1,1,1,5,5,1,1,1", "2;1;1"],
+)
+def test_a_row_with_an_empty_a_missing_or_another_field_is_an_error(row: str, tmp_path: Path, fails: Any) -> None:
+    gt = f"1,1,1,1,5,5,1,1,1\n{row}\n3,1,1,1,5,5,1,1,1\n"
+    found = fails(sequence(tmp_path, gt), format="mot")["broken-line"]
+    assert [where.rpartition(":")[2] for where, _ in found] == ["2"]
+    assert "9 numbers were expected" in found[0][1]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1_0"])
+@pytest.mark.parametrize("column", range(9))
+def test_numbers_that_are_none_are_errors_in_every_column(column: int, value: str, tmp_path: Path, fails: Any) -> None:
+    row = "2,1,1,1,5,5,0,1,1".split(",")
+    row[column] = value
+    assert "broken-line" in fails(sequence(tmp_path, f"1,1,1,1,5,5,1,1,1\n{','.join(row)}\n"), format="mot")
+
+
+def test_classes_without_a_name_and_no_class(tmp_path: Path, convert: Any) -> None:
+    source = sequence(tmp_path, "1,1,1,1,5,5,1,1,1\n1,2,1,1,5,5,1,0,1\n1,3,1,1,5,5,1,14,1\n1,4,1,1,5,5,1,-1,1\n")
+    found = convert(source, format="mot", on_error="skip")
+    assert [p["category_id"] for p in found["SEQ/img1/000001.jpg"]] == [0]
+    errors = {error.code: error.count for error in convert.report.errors}
+    assert errors == {"unknown-category": 2, "class-missing": 1}
+    (tmp_path / "names.txt").write_text("walker")
+    found = convert(source, format="mot", on_error="skip", labels=tmp_path / "names.txt")
+    assert len(found["SEQ/img1/000001.jpg"]) == 2  # classes 1 and -1: there is only one
+
+
+def of_cvat(folder: Path, **names: str) -> Path:
+    for name, labels in names.items():
+        (folder / name / "gt").mkdir(parents=True)
+        (folder / name / "gt/gt.txt").write_text("1,1,1,1,5,5,1,1,1\n1,2,9,9,5,5,1,2,1\n")
+        (folder / name / "seqinfo.ini").write_text("[Sequence]\nimWidth=64\nimHeight=48\nseqLength=1\n")
+        if labels:
+            (folder / name / "gt/labels.txt").write_text(labels)
+    return folder
+
+
+def test_names_of_sequences_are_merged(tmp_path: Path, convert: Any) -> None:
+    found = convert(of_cvat(tmp_path, a="cat\ndog", b="dog\nox"), format="mot")
+    names = {category["id"]: category["name"] for category in convert.schema["categories"]}
+    assert [[names[p["category_id"]] for p in given] for given in found.values()] == [["cat", "dog"], ["dog", "ox"]]
+
+
+def test_names_of_some_sequences_only_are_asked_about(tmp_path: Path, fails: Any) -> None:
+    assert "--labels" in fails(of_cvat(tmp_path, a="cat\ndog", b=""), format="mot")["ambiguous"][0][1]
+
+
+@pytest.mark.parametrize("row", ["1,1,1,1,5,5,1,4,0,1", "1,1,1,1,5,5,1,4"])
+def test_a_class_in_other_places_is_asked_about(row: str, tmp_path: Path, convert: Any, fails: Any) -> None:
+    """VisDrone has a class, truncation and occlusion where MOTChallenge has coordinates."""
+    source = sequence(tmp_path, row)
+    assert "--columns" in fails(source, format="mot")["ambiguous"][0][1]
+    assert convert(source, format="mot", columns="class")["SEQ/img1/000001.jpg"][0]["category_id"] == 3
+    assert convert(source, format="mot", columns="coordinates")["SEQ/img1/000001.jpg"][0]["category_id"] == 0
+
+
+def test_named_classes_without_a_column_are_asked_about(tmp_path: Path, fails: Any) -> None:
+    source = sequence(tmp_path, "1,1,1,1,5,5,1,-1,-1,-1")
+    (source / "SEQ/gt/labels.txt").write_text("cat\ndog")
+    assert "--labels" in fails(source, format="mot")["ambiguous"][0][1]
+
+
+def test_frame_0_is_beyond_the_sequence(tmp_path: Path, fails: Any) -> None:
+    source = sequence(tmp_path, "0,1,1,1,5,5,1,1,1\n1,1,1,1,5,5,1,1,1\n")
+    ((where, text),) = fails(source, format="mot")["frame-beyond-sequence"]
+    assert where.endswith("gt.txt:1")
+    assert "numbered from 1" in text
+
+
+def test_scores_are_none_only_if_the_whole_file_has_none(tmp_path: Path, convert: Any) -> None:
+    source = sequence(tmp_path, "")
+    (source / "SEQ/det").mkdir()
+    (source / "SEQ/det/det.txt").write_text("1,-1,1,1,5,5,-1,-1,-1,-1\n2,-1,1,1,5,5,0.5,-1,-1,-1\n")
+    found = convert(source / "SEQ", format="mot", file="det", on_error="skip")
+    assert [[p["score"] for p in given] for given in found.values()] == [[], [0.5], []]
+    assert [error.code for error in convert.report.errors] == ["score-out-of-range"]
+
+
+def test_what_may_not_be_meant_is_a_warning(tmp_path: Path, convert: Any) -> None:
+    gt = "1,1,1,1,5,5,1,1,1\n1,1,9,9,5,5,1,1,1\n2,-1,1,1,5,5,0.5,1,1\n2,-1,1,1,5,5,1,1,1\n2,-1,2,1,5,5,1,1,1\n"
+    info = "[Sequence]\nseqLenght=3\nimWidth=64\nimHeight=48\nimDir=img1\nimExt=.jpg\nweather=sun\n"
+    convert(sequence(tmp_path, gt, seqinfo=info), format="mot")
+    report = convert.report
+    assert {one.code: one.count for one in report.warnings} == {
+        "box-twice": 2,
+        "confidence-unread": 1,
+        "unknown-key": 1,
+    }
+    assert {one.code: one.count for one in report.notes} == {"unread-key": 1, "length-unknown": 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "numbers"),
+    [
+        (["cam2_000001.jpg", "cam2_000002.jpg"], True),
+        (["000001_cam2.jpg", "000002_cam2.jpg"], True),
+        (["a.jpg", "b.jpg"], False),
+        (["1_20.jpg", "2_10.jpg"], False),
+        (["1.jpg", "01.png"], False),
+    ],
+)
+def test_the_number_of_a_frame_in_its_images_name(
+    names: list[str], numbers: bool, tmp_path: Path, convert: Any, fails: Any
+) -> None:
+    source = sequence(tmp_path, "2,1,1,1,5,5,1,1,1", seqinfo="[Sequence]\nimWidth=64\nimHeight=48\nseqLength=2\n")
+    (source / "SEQ/img1").mkdir()
+    for name in names:
+        (source / "SEQ/img1" / name).touch()
+    if numbers:
+        found = convert(source, format="mot")
+        assert {name: len(given) for name, given in found.items()} == {
+            f"SEQ/img1/{name}": place for place, name in enumerate(names)
+        }
+    else:
+        assert len(fails(source, format="mot")["frame-unnamed"]) == 1
+
+
+def test_a_size_that_contradicts_the_image_is_an_error(mot: Path, tmp_path: Path, fails: Any) -> None:
+    shutil.copytree(mot / "train", tmp_path / "train")
+    info = tmp_path / "train/WALK-01/seqinfo.ini"
+    info.write_text(info.read_text().replace("imWidth=64", "imWidth=640"))
+    assert "64 x 48" in fails(tmp_path / "train", format="mot")["image-size"][0][1]
+
+
+@pytest.mark.parametrize("change", [("imExt=.jpg", "imExt=jpg"), ("imWidth=64", "imWidth=-64"), ("imWidth=64\n", "")])
+def test_a_broken_seqinfo_is_an_error(change: tuple[str, str], tmp_path: Path, fails: Any) -> None:
+    info = "[Sequence]\nname=SEQ\nimDir=img1\nseqLength=3\nimWidth=64\nimHeight=48\nimExt=.jpg\n"
+    source = sequence(tmp_path, "1,1,1,1,5,5,1,1,1", seqinfo=info.replace(*change))
+    assert "broken-seqinfo" in fails(source, format="mot")
+
+
+def test_a_sequence_with_images_only_is_reported(mot: Path, tmp_path: Path, convert: Any) -> None:
+    shutil.copytree(mot / "train", tmp_path / "train")
+    (tmp_path / "train/NEW").mkdir()
+    (tmp_path / "train/NEW/seqinfo.ini").write_text("[Sequence]\n")
+    convert(tmp_path / "train", format="mot")
+    assert [one.code for one in convert.report.warnings] == ["sequence-without-labels"]

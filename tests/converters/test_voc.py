@@ -22,6 +22,7 @@ from labelferry.converters.voc.masks import CLASSES
 from labelferry.findings import Finding
 from labelferry.plugin.export import RUNS, Export, Request
 from labelferry.reading.label_colours import voc_colour
+from labelferry.report import FindingSummary
 from labelferry.task_type import TaskType
 from tests.conformance.test_real_coco import documented_encode
 from tests.conftest import Convert
@@ -58,6 +59,11 @@ def written(folder: Path, text: str | bytes) -> Path:
     return folder
 
 
+def counts(findings: list[FindingSummary]) -> dict[str, int]:
+    """Findings by code, without the elements that are not read."""
+    return {finding.code: finding.count for finding in findings if finding.code != "unread-key"}
+
+
 def test_boxes_of_the_devkit_with_parts_ignored_and_images_without_xml_empty(fixtures: Path, convert: Convert) -> None:
     found = convert(fixtures / "voc/devkit", **DETECTION)
     assert found == {"2007_01.jpg": [PERSON, DIFFICULT_CAR], "2007_02.jpg": [CAR], "2007_03.jpg": []}
@@ -72,7 +78,7 @@ def test_an_annotations_folder_may_be_given(fixtures: Path, convert: Convert) ->
 def test_difficult_and_truncated_objects_are_left_out_on_request_and_counted(fixtures: Path, convert: Convert) -> None:
     found = convert(fixtures / "voc/devkit", difficult=False, **DETECTION)
     assert found["2007_01.jpg"] == [PERSON]
-    assert [(f.code, f.count) for f in convert.report.notes] == [("difficult-left-out", 1)]  # type: ignore[attr-defined]
+    assert counts(convert.report.notes) == {"difficult-left-out": 1}  # type: ignore[attr-defined]
     assert convert(fixtures / "voc/devkit", truncated=False, **DETECTION)["2007_01.jpg"] == [DIFFICULT_CAR]
 
 
@@ -394,11 +400,7 @@ def test_objects_that_are_lost_are_counted(tmp_path: Path) -> None:
         "label-without-image": 1,
         "broken-xml": 1,
     }
-    assert [(f.code, f.count) for f in report.notes] == [
-        ("difficult-left-out", 2),
-        ("class-left-out", 1),
-        ("truncated-left-out", 1),
-    ]
+    assert counts(report.notes) == {"difficult-left-out": 2, "class-left-out": 1, "truncated-left-out": 1}
     assert [(f.code, f.count) for f in report.repairs] == [("box-outside", 1)]
 
 
@@ -696,3 +698,352 @@ def test_files_in_the_usual_form_are_read_together_and_only_odd_ones_one_by_one(
         (tmp_path / f"{name}.xml").write_text(annotation(f"{boxed()}<!-- -->").replace("a.png", f"{name}.png"))
     assert len(list(export.read(images_of(export), None))) == 1, "so many batches are slower than reading one by one"
     assert together(export, images_of(export)) == one_by_one(export, images_of(export))
+
+
+def pictures(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 48)).save(folder / name)
+    return folder
+
+
+def named(folder: Path, **filenames: str) -> Path:
+    """XML files, each with a cat, by name with their <filename>."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, filename in filenames.items():
+        (folder / f"{name}.xml").write_text(annotation(boxed()).replace("a.png", filename))
+    return folder
+
+
+def labelled(found: dict[str, list[Any]]) -> dict[str, int]:
+    return {name: len(predictions) for name, predictions in found.items()}
+
+
+@pytest.mark.parametrize(("labels", "images"), [("annotations", "Images"), ("ANNOTATIONS", "jpegimages")])
+def test_the_names_of_folders_may_be_in_any_case(labels: str, images: str, tmp_path: Path, convert: Convert) -> None:
+    named(tmp_path / labels, a="a.png")
+    pictures(tmp_path / images, "a.png", "b.png")
+    for folder in (tmp_path, tmp_path / labels):
+        assert labelled(convert(folder, format="voc")) == {"a.png": 1, "b.png": 0}
+
+
+def test_of_two_folders_of_one_purpose_the_user_is_asked(tmp_path: Path, convert: Convert, fails: Fails) -> None:
+    named(tmp_path / "x/Annotations", a="a.png")
+    pictures(tmp_path / "x/JPEGImages", "a.png")
+    pictures(tmp_path / "x/images", "a.png", "b.png")
+    assert "--images" in fails(tmp_path / "x", format="voc", on_error="skip")["ambiguous"][0][1]
+    named(tmp_path / "y/Annotations", a="a.png")
+    named(tmp_path / "y/annotations", b="b.png")
+    if len(list((tmp_path / "y").iterdir())) == 2:  # which a file system may not allow
+        assert "name one of them as SOURCE" in fails(tmp_path / "y", format="voc")["ambiguous"][0][1]
+    assert set(convert(tmp_path / "x", format="voc", images=tmp_path / "x/images")) == {"a.png", "b.png"}
+
+
+def test_a_folder_of_several_exports_is_not_one_export(tmp_path: Path, fails: Fails) -> None:
+    named(tmp_path / "VOC2007/Annotations", a="a.png")
+    named(tmp_path / "VOC2012/Annotations", a="a.png")
+    ((_, message),) = fails(tmp_path, format="voc")["no-labels"]
+    assert message == f"name a folder that holds Annotations: {tmp_path}/VOC2007, {tmp_path}/VOC2012"
+
+
+def test_the_image_with_the_name_of_the_xml_file_is_taken_else_the_one_of_filename(
+    tmp_path: Path, convert: Convert
+) -> None:
+    named(tmp_path / "Annotations", a="gone.png", b="c.png", d="C:\\photos\\e.png", f="h")
+    named(tmp_path / "Annotations/sub", a="a.png", i="j.png")
+    pictures(tmp_path / "images", "a.png", "c.png", "deep/e.png", "h.png", "sub/a.png", "sub/j.png", "empty.png")
+    names = {"a.png": 1, "c.png": 1, "deep/e.png": 1, "h.png": 1, "sub/a.png": 1, "sub/j.png": 1, "empty.png": 0}
+    assert labelled(convert(tmp_path, format="voc")) == names
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/both.txt").write_text("c\nd\n")
+    assert labelled(convert(tmp_path, format="voc", split="both")) == {"c.png": 1, "deep/e.png": 1}
+
+
+@pytest.mark.parametrize("many", [1, 30])
+def test_between_two_images_of_an_xml_file_the_user_is_asked(
+    many: int, tmp_path: Path, convert: Convert, fails: Fails
+) -> None:
+    """The file is read with others, or alone."""
+    others = {f"x{i}": f"x{i}.png" for i in range(many)}
+    named(tmp_path / "Annotations", a="b.png", **others)
+    pictures(tmp_path / "images", "a.png", "b.png", *others.values())
+    ((where, message),) = fails(tmp_path, format="voc", on_error="skip")["ambiguous"]
+    assert where == f"{tmp_path}/Annotations/a.xml"
+    assert "--image-names xml or filename" in message
+    for choice, name in (("xml", "a.png"), ("filename", "b.png")):
+        found = labelled(convert(tmp_path, format="voc", image_names=choice))
+        assert [one for one in ("a.png", "b.png") if found[one]] == [name]
+    with pytest.raises(labelferry.UsageError, match="image_names"):
+        labelferry.convert(tmp_path, tmp_path / "out", format="voc", image_names="stem")
+
+
+def test_a_chosen_name_that_does_not_exist_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    named(tmp_path / "Annotations", a="b.png", c="a.png")
+    pictures(tmp_path / "images", "a.png")
+    for choice, label in (("filename", "a"), ("xml", "c")):
+        ((where, _),) = fails(tmp_path, format="voc", image_names=choice)["label-without-image"]
+        assert where == f"{tmp_path}/Annotations/{label}.xml"
+
+
+def test_names_are_looked_up_in_the_input_datasource(tmp_path: Path, convert: Convert, fails: Fails) -> None:
+    named(tmp_path / "Annotations", a="photo.jpg", b="c.png", d="d.png")
+    pictures(tmp_path / "photos", "a.png", "c.png", "d.png", "photo.jpg")
+    assert "ambiguous" in fails(tmp_path / "Annotations", format="voc", input=tmp_path / "photos")
+    (tmp_path / "photos/photo.jpg").unlink()
+    found = convert(tmp_path / "Annotations", format="voc", input=tmp_path / "photos")
+    assert labelled(found) == {"a.png": 1, "c.png": 1, "d.png": 1}
+    assert counts(convert.report.warnings) == {}  # type: ignore[attr-defined]
+
+
+def test_a_name_that_cannot_be_looked_up_is_reported(tmp_path: Path, convert: Convert) -> None:
+    named(tmp_path / "Annotations", a="b.png", c="c.png")
+    assert set(convert(tmp_path, format="voc")) == {"b.png", "c.png"}
+    assert counts(convert.report.warnings) == {"filename-differs": 1}  # type: ignore[attr-defined]
+    assert set(convert(tmp_path, format="voc", image_names="xml")) == {"a.png", "c.png"}
+    assert counts(convert.report.warnings) == {}  # type: ignore[attr-defined]
+
+
+def test_two_labels_or_images_of_one_name_are_not_chosen_from(tmp_path: Path, fails: Fails) -> None:
+    named(tmp_path / "x", a="a.png")
+    (tmp_path / "x/a.XML").write_text(annotation(boxed("dog")))
+    pictures(tmp_path / "x", "a.png")
+    assert "name-collision" in fails(tmp_path / "x", format="voc")
+    (tmp_path / "x/a.XML").unlink()
+    pictures(tmp_path / "x", "a.jpg")
+    assert "name-collision" in fails(tmp_path / "x", format="voc")
+
+
+LABELME = (
+    "<annotation><filename>a.png</filename><imagesize><nrows>48</nrows><ncols>64</ncols></imagesize>"
+    "<object><name>cat</name><polygon><pt><x>1</x><y>2</y></pt></polygon></object></annotation>"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(LABELME, "the XML of LabelMe"), ("<annotations><image/></annotations>", "found <annotations>")],
+)
+def test_the_xml_of_other_formats_is_refused(text: str, message: str, tmp_path: Path, fails: Fails) -> None:
+    source = written(tmp_path / "x", text)
+    (tmp_path / "names.txt").write_text("cat")
+    ((_, found),) = fails(source, format="voc", labels=tmp_path / "names.txt")["not-voc"]
+    assert message in found
+    assert "voc" not in {detection.format for detection in labelferry.detect(source)}
+
+
+def test_an_xml_that_labelimg_has_verified_is_detected(tmp_path: Path) -> None:
+    source = written(tmp_path, annotation(boxed()).replace("<annotation>", '<annotation verified="yes">'))
+    assert {detection.format for detection in labelferry.detect(source)} == {"voc"}
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (("<name>cat</name>", "<name>cat</name><name>dog</name>"), "a <object> with 2 different <name>"),
+        (("<name>cat</name>", "<name></name>"), "an object without a <name>"),
+        (("<name>cat</name>", "<name>c<b>a</b>t</name>"), "a <name> with <b> in it"),
+        (("</bndbox>", "</bndbox><bndbox><xmin>1</xmin></bndbox>"), "a <object> with 2 different <bndbox>"),
+        (("<xmin>16", "<xmin>17</xmin><xmin>16"), "a <bndbox> with 2 different <xmin>"),
+        (("<xmin>16", "<xmin>1_6"), "a <bndbox> with something that is no number"),
+        (("<xmin>16", "<xmin><x/>16"), "a <bndbox> with something that is no number: a <xmin> with <x> in it"),
+        (("bndbox", "bndbx"), "an object without a <bndbox>; it has bndbx, name"),
+    ],
+)
+def test_an_object_that_contradicts_itself_is_an_error(
+    damage: tuple[str, str], message: str, tmp_path: Path, fails: Fails
+) -> None:
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    source = written(tmp_path / "x", annotation(boxed().replace(*damage)))
+    ((where, found),) = fails(source, format="voc", labels=tmp_path / "names.txt")["broken-object"]
+    assert (where, found[: len(message)]) == (f"{source}/a.xml:4", message)
+
+
+def test_what_is_listed_twice_alike_is_read_once(tmp_path: Path, convert: Convert) -> None:
+    size = "<size><width>64</width><height>48</height></size>"
+    twice = (
+        boxed().replace("<xmin>16</xmin>", "<xmin>16</xmin><xmin> 16 </xmin>").replace("cat<", "cat</name><name>cat<")
+    )
+    expected = convert(written(tmp_path / "x", annotation(boxed())), format="voc")
+    assert convert(written(tmp_path / "x", annotation(twice, size * 2)), format="voc") == expected
+
+
+@pytest.mark.parametrize("value", ["x", "", "2", "<a/>"])
+def test_a_flag_that_is_neither_yes_nor_no_is_an_error_where_it_is_read(
+    value: str, tmp_path: Path, fails: Fails, convert: Convert
+) -> None:
+    text = annotation(boxed().replace("<bndbox>", f"<difficult>{value}</difficult><bndbox>"))
+    source = written(tmp_path / "x", text)
+    assert "broken-object" in fails(source, format="voc", difficult=False)
+    assert len(convert(source, format="voc")["a.png"]) == 1
+
+
+def test_a_box_outside_of_an_object_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    text = annotation(boxed() + boxed().replace("object>", "objekt>"))
+    ((_, message),) = fails(written(tmp_path / "x", text), format="voc")["broken-object"]
+    assert message == "a <bndbox> in <objekt>, where no object is expected"
+
+
+@pytest.mark.parametrize(
+    ("size", "repairs"),
+    [
+        ("", {}),
+        ("<size/>", {}),
+        ("<size><width>0</width><height>0</height></size>", {}),
+        ("<size><width></width><height>48</height></size>", {}),
+        ("<size><width>64.5</width><height>48</height></size>", {"size-unreadable": 1}),
+        ("<size><width>nan</width><height>48</height></size>", {"size-unreadable": 1}),
+        ("<size><width>-64</width><height>48</height></size>", {"size-unreadable": 1}),
+        ("<size><width>64</width><width>65</width><height>48</height></size>", {"size-unreadable": 1}),
+    ],
+)
+def test_a_size_that_is_missing_or_unreadable_is_that_of_the_image(
+    size: str, repairs: dict[str, int], tmp_path: Path, convert: Convert, fails: Fails
+) -> None:
+    over_the_edge = boxed(corners=(50, 10, 70, 20))
+    source = written(tmp_path / "x", annotation(over_the_edge, size))
+    assert "image-size" in fails(source, format="voc")
+    pictures(source, "a.png")
+    assert convert(source, format="voc")["a.png"][0]["bbox"] == [50, 10, 14, 10]
+    assert counts(convert.report.repairs) == {"box-clipped": 1, **repairs}  # type: ignore[attr-defined]
+
+
+def unread(report: labelferry.Report) -> dict[str, int]:
+    """How often elements are not read, by the messages of the notes."""
+    found = {}
+    for finding in report.notes:
+        for _, message in finding.examples if finding.code == "unread-key" else ():
+            match = re.fullmatch(r"'(.*)' is not read(?: \(([\d,]+) times\))?", message)
+            assert match is not None
+            found[match[1]] = int((match[2] or "1").replace(",", ""))
+    return found
+
+
+def test_elements_that_are_not_read_are_noted_once_each(tmp_path: Path, convert: Convert) -> None:
+    """A file of each tool, the second and third with elements that are not usual."""
+    (tmp_path / "a.xml").write_text(ROBOFLOW)
+    (tmp_path / "b.xml").write_text(LABELIMG.replace("3e1", "30").replace("a.png", "b.png"))
+    (tmp_path / "c.xml").write_text(LABELIMG.replace("a.png", "c.png"))  # 3e1: read alone
+    convert(tmp_path, format="voc")
+    top = {"folder": 3, "path": 1, "source": 1, "segmented": 1, "depth": 3}
+    flags = {"pose": 3, "truncated": 1, "difficult": 3, "occluded": 1, "part": 2, "attributes": 2, "verified": 2}
+    assert unread(convert.report) == top | flags  # type: ignore[attr-defined]
+    convert(tmp_path, format="voc", difficult=False)
+    assert "difficult" not in unread(convert.report)  # type: ignore[attr-defined]
+
+
+def test_an_element_that_is_nearly_one_that_is_read_is_a_warning(tmp_path: Path, convert: Convert) -> None:
+    text = annotation(boxed().replace("<name>", "<nmae>dog</nmae><name>")).replace("</filename>", "</filename><szie/>")
+    convert(written(tmp_path, text), format="voc")
+    ((_, first), (_, second)) = convert.report.warnings[0].examples  # type: ignore[attr-defined]
+    assert convert.report.warnings[0].code == "unknown-key"  # type: ignore[attr-defined]
+    assert {first, second} == {
+        "'nmae' is not read; did you mean 'name'?",
+        "'szie' is not read; did you mean 'size'?",
+    }
+
+
+def test_images_without_labels_are_counted_by_split(tmp_path: Path, convert: Convert, fails: Fails) -> None:
+    for split, extension in (("train", "xml"), ("test", "txt")):
+        pictures(tmp_path / split, "a.png")
+        (tmp_path / split / f"a.{extension}").write_text(annotation(boxed()))
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/some.txt").write_text("test/a")
+    ((_, message),) = fails(tmp_path, format="voc", split="some")["no-labels"]
+    assert f"in {tmp_path}" in message
+    convert(tmp_path, format="voc")
+    assert [(f.code, f.examples[0][1]) for f in convert.report.warnings] == [  # type: ignore[attr-defined]
+        (
+            "split-without-labels",
+            "none of the 1 images of the split 'test' has a label file, those of other splits have",
+        )
+    ]
+    assert convert(tmp_path, format="voc", split="some", allow_empty=True) == {"test/a.png": []}
+
+
+def test_every_image_is_written_or_lost_under_a_finding(tmp_path: Path) -> None:
+    named(tmp_path / "x/Annotations", a="a.png", b="gone.png", c="c.png")
+    (tmp_path / "x/Annotations/c.xml").write_text("<annotation>")
+    pictures(tmp_path / "x/JPEGImages", "a.png", "c.png", "d.png", "e.png")
+    masks(tmp_path / "x", np.ones((48, 64)))
+    Image.new("L", (64, 48)).save(tmp_path / "x/SegmentationClass/z.png")
+    sets = tmp_path / "x/ImageSets"
+    (sets / "Main").mkdir(parents=True)
+    (sets / "Main/all.txt").write_text("a 1\nb -1\ne  0\nnowhere\n")
+    for options, found, lost in (
+        ({}, {"a", "b", "c", "d", "e"}, {"b": "label-without-image", "c": "broken-xml"}),
+        ({"split": "all"}, {"a", "b", "e", "nowhere"}, {"b": "label-without-image", "nowhere": "image-missing"}),
+        (
+            {"task": "semantic-segmentation"},
+            {"a", "c", "d", "e", "z"},
+            {"c d e": "image-without-mask", "z": "label-without-image"},
+        ),
+    ):
+        options = {"task": "object-detection", **options, "format": "voc", "on_error": "skip", "overwrite": True}
+        report = labelferry.convert(tmp_path / "x", tmp_path / "out", **options)
+        assert (report.found_images, report.lost_images) == (len(found), len(" ".join(lost).split())), options
+        assert set(lost.values()) <= {finding.code for finding in (*report.errors, *report.notes)}
+
+
+def test_lines_of_a_split_may_have_spaces(tmp_path: Path, convert: Convert) -> None:
+    pictures(tmp_path / "images", "photo 1.png", "photo.png", "x y.png")
+    named(tmp_path / "Annotations", **{"photo 1": "photo 1.png"})
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    (tmp_path / "ImageSets/Main/a.txt").write_text("photo 1\nx y  -1\n")
+    assert labelled(convert(tmp_path, format="voc", split="a")) == {"photo 1.png": 1, "x y.png": 0}
+
+
+def test_a_file_of_classes_that_names_one_twice_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    (tmp_path / "names.txt").write_text("cat\ndog\ncat\n")
+    source = named(tmp_path / "x", a="a.png")
+    assert fails(source, format="voc", labels=tmp_path / "names.txt")["category-name-twice"][0][1] == (
+        "it names 'cat' twice"
+    )
+
+
+def test_masks_of_objects_are_found_in_folders_and_each_has_one_of_classes(tmp_path: Path, fails: Fails) -> None:
+    for name, value in (
+        ("SegmentationClass/s/a.png", 1),
+        ("SegmentationObject/s/a.PNG", 1),
+        ("SegmentationObject/a.png", 2),
+    ):
+        (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((48, 64), value, np.uint8)).save(tmp_path / "x" / name)
+    found = fails(tmp_path / "x", format="voc")
+    assert {code: [where for where, _ in findings] for code, findings in found.items()} == {
+        "mask-missing": [f"{tmp_path}/x/SegmentationObject/a.png"]
+    }
+
+
+def test_the_palette_of_every_mask_is_checked(fixtures: Path, copied: Path, fails: Fails) -> None:
+    folder = copied / "voc/devkit"
+    image = Image.open(folder / "SegmentationClass/2007_01.png")
+    image.putpalette([1, 2, 3] * 256)
+    image.save(folder / "SegmentationClass/2007_02.png")
+    found = fails(folder, format="voc", task="semantic-segmentation")
+    assert [where for where, _ in found["unknown-palette"]] == [f"{folder}/SegmentationClass/2007_02.png"]
+
+
+def test_names_of_images_that_are_guessed_of_masks_are_reported(tmp_path: Path, convert: Convert) -> None:
+    source = masks(tmp_path / "x", np.ones((48, 64)))
+    assert set(convert(source, format="voc")) == {"a.jpg"}
+    assert counts(convert.report.warnings) == {"extension-guessed": 1}  # type: ignore[attr-defined]
+    pictures(tmp_path / "photos", "a.png")
+    assert set(convert(source, format="voc", input=tmp_path / "photos")) == {"a.png"}
+    assert counts(convert.report.warnings) == {}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("last", [boxed(), boxed() + "<!-- read alone -->"])
+def test_coordinates_that_seem_to_count_from_the_other_number_are_a_warning(
+    last: str, tmp_path: Path, convert: Convert
+) -> None:
+    def warnings(objects: str, **options: Any) -> dict[str, int]:
+        convert(written(tmp_path / "x", annotation(objects + last)), format="voc", **options)
+        return counts(convert.report.warnings)  # type: ignore[attr-defined]
+
+    first = boxed(corners=(1, 9, 20, 20)) * 5 + boxed(corners=(9, 1, 20, 20)) * 5
+    assert warnings(first) == {"one-based": 10}
+    assert warnings(first, one_based=True) == warnings(first, one_based=False) == {}
+    assert warnings(boxed(corners=(1, 9, 20, 20)) * 9) == {}
+    zero = boxed(corners=(9, 0, 20, 20))
+    assert warnings(first + zero) == {}
+    assert warnings(first + zero, one_based=True) == {"not-one-based": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from PIL import Image
 from pycocotools import mask as pycocotools_mask
 
 import labelferry
-from labelferry.converters.yolo import Yolo
+from labelferry.converters.yolo import SAMPLE, Yolo
 from labelferry.converters.yolo.lines import parse_boxes, parse_lines
+from labelferry.errors import AmbiguousError
 from labelferry.findings import Finding
 from labelferry.plugin.export import RUNS, Export, Request
 from labelferry.task_type import TaskType
 from tests.conformance.test_real_coco import documented_encode
 from tests.conftest import Convert
 from tests.export_checks import (
+    Outcome,
     assert_accounted,
     assert_changes_are_noticed,
     assert_files_are_named,
@@ -141,8 +144,9 @@ def test_poses_with_visibility_and_without(fixtures: Path, convert: Convert) -> 
     }
     assert convert.schema["categories"][0]["keypoints"] == ["nose", "left hand", "right hand"]  # type: ignore[attr-defined]
     assert convert(fixtures / "yolo/pose/flat.yaml", format="yolo") == {
-        "flat/images/a.png": [PERSON | {"keypoints": [24, 12, 1.0, 16, 24, 1.0, 0, 0, 0]}]
+        "flat/images/a.png": [PERSON | {"keypoints": [24, 12, 1.0, 16, 24, 1.0, 0, 0, 1.0]}]
     }
+    assert [(f.code, f.count) for f in convert.report.warnings] == [("keypoint-at-corner", 1)]  # type: ignore[attr-defined]
     assert convert(fixtures / "yolo/pose/data.yaml", format="yolo", task="object-detection") == {
         "images/a.png": [PERSON]
     }
@@ -208,7 +212,12 @@ def test_two_workers_write_what_one_writes(fixtures: Path, convert: Convert) -> 
         ("0 nan 0.5 0.1 0.1", "box-not-finite", "not finite"),
         ("0 0.5 0.5 -0.1 0.1", "box-negative-size", "negative width"),
         ("9 0.5 0.5 0.1 0.1", "unknown-category", "category id 9"),
-        ("0 0.5 0.5 0.1 0.1 1.5", "score-out-of-range", "score 1.5"),
+        ("0 -1.001 0.5 0.1 0.1", "not-normalised", "the coordinate -1.001 is not relative"),
+        ("1_0 0.5 0.5 0.1 0.1", "broken-line", "found '1_0 0.5"),
+        ("0x0 0.5 0.5 0.1 0.1", "broken-line", "found '0x0 0.5"),
+        ("٠ 0.5 0.5 0.1 0.1", "broken-line", "found '٠ 0.5"),
+        ("# 0 0.5 0.5 0.1 0.1", "broken-line", "found '# 0"),
+        ("-1 0.5 0.5 0.1 0.1", "unknown-category", "category id -1"),
     ],
 )
 def test_a_broken_line_is_an_error_with_file_and_line(
@@ -231,7 +240,9 @@ def test_a_pose_with_the_wrong_number_of_columns_is_an_error(tmp_path: Path, fai
     source = export(tmp_path / "export", "0 0.375 0.5 0.25 0.5 0.1 0.1\n", more="kpt_shape: [2, 3]")
     ((where, message),) = fails(source, format="yolo")["broken-line"]
     assert where.endswith("a.txt:1")
-    assert message == "7 numbers; kpt_shape [2, 3] makes 11, or one more with a confidence"
+    assert message == (
+        "7 numbers do not fit the columns of the export: class, box, keypoints (kpt_shape [2, 3]): 11 numbers"
+    )
 
 
 def test_a_label_file_without_an_image_is_an_error(tmp_path: Path, fails: Fails) -> None:
@@ -260,6 +271,14 @@ def test_a_listed_image_that_is_missing_or_broken_is_an_error(tmp_path: Path, fa
         ("train: images\n", "'names' is a list"),
         ("train: images\nnames: [a]\nnc: 2\n", "nc is 2, but there are 1 names"),
         ("train: images\nnames: {x: a}\n", "not a class id"),
+        ("train: images\nnames: {1_0: a}\n", "not a class id"),
+        ("train: images\nnames: {٠: a}\n", "not a class id"),
+        ("train: images\nnames: {0: a, 0: b}\n", "stands twice"),
+        ("train: images\nnames: {0: a, 00: b}\n", "the same class id"),
+        ("train: images\nnames: [a, [b]]\n", "the name of class 1 is not text"),
+        ("train: images\nnc: ²\n", "'names' is a list"),
+        ("train: {a: images}\nnames: [a]\n", "'train' is a path, or a list of paths"),
+        ("train: images\nnames: [a]\nkpt_shape: 32\n", "kpt_shape"),
         ("names: [a]\n", "none of its splits"),
         ("train: images\nnames: [a]\nkpt_shape: [1, 4]\n", "kpt_shape"),
         ("[]", "a mapping"),
@@ -269,7 +288,7 @@ def test_a_listed_image_that_is_missing_or_broken_is_an_error(tmp_path: Path, fa
 )
 def test_a_broken_data_yaml_is_an_error_that_names_it(yaml: str, words: str, tmp_path: Path, fails: Fails) -> None:
     source = export(tmp_path / "export", "")
-    source.write_bytes(yaml.encode("latin-1"))
+    source.write_bytes(yaml.encode("latin-1" if "\xff" in yaml else "utf-8"))
     (((where, message),),) = fails(source, format="yolo").values()
     assert str(source) in where
     if "\xff" in yaml:
@@ -315,6 +334,339 @@ def test_a_coordinate_beyond_2_is_in_pixels_and_not_an_object_outside_of_the_ima
     source = export(tmp_path / "export", f"0 2 0.5 0.1 0.1\n{odd}")
     assert convert(source, format="yolo") == {"images/a.png": []}
     assert [f.code for f in convert.report.repairs] == ["box-outside"]  # type: ignore[attr-defined]
+
+
+LABEL = "0 0.375 0.5 0.25 0.5"  # of PERSON
+CAR_LABEL = "1 0.75 0.625 0.5 0.25"
+SQUARE = "0 0.125 0.125 0.5 0.125 0.5 0.5 0.125 0.5"
+
+
+def several(folder: Path, files: dict[str, str | None], more: str = "") -> Path:
+    """An export of an image, 64 x 48, for each of these label files; None: an image without one."""
+    source = export(folder, "", more=more)
+    (folder / "images/a.png").unlink()
+    (folder / "labels/a.txt").unlink()
+    for name, text in files.items():
+        Image.new("RGB", (64, 48)).save(folder / f"images/{name}.png")
+        if text is not None:
+            (folder / f"labels/{name}.txt").write_text(text)
+    return source
+
+
+def notes_of(convert: Any) -> dict[str, int]:
+    return {note.code: note.count for note in convert.report.notes}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_six_numbers_whose_last_is_whole_everywhere_end_with_a_track_id(
+    workers: int, tmp_path: Path, convert: Convert
+) -> None:
+    files: dict[str, str | None] = {"a": f"{LABEL} 1\n{CAR_LABEL} 12\n", "b": f"{LABEL} 1\n", "c": None}
+    source = several(tmp_path, files)
+    assert convert(source, format="yolo", score=0.5, workers=workers) == {
+        "images/a.png": [PERSON | {"score": 0.5}, CAR | {"score": 0.5}],
+        "images/b.png": [PERSON | {"score": 0.5}],
+        "images/c.png": [],
+    }
+    assert notes_of(convert) == {"track-ids": 3}
+
+
+def test_seven_numbers_whose_last_is_whole_end_with_confidence_and_track_id_unless_there_are_longer_lines(
+    tmp_path: Path, convert: Convert
+) -> None:
+    source = several(tmp_path / "boxes", {"a": f"{LABEL} 0.75 1\n", "b": f"{LABEL} 0.5 31\n", "c": f"{LABEL} 0.25\n"})
+    found = convert(source, format="yolo", labels=tmp_path / "boxes/labels")
+    assert [p["score"] for predictions in found.values() for p in predictions] == [0.75, 0.5, 0.25]
+    assert notes_of(convert) == {"track-ids": 2, "no-track-id": 1}
+    assert convert.report.task_type == "object-detection"  # type: ignore[attr-defined]
+    source = several(tmp_path / "polygons", {"a": "0 0.25 0.25 0.75 0.25 0.25 1\n", "b": f"{SQUARE}\n"})
+    found = convert(source, format="yolo")
+    assert [p["bbox"] for p in found["images/a.png"]] == [[16, 12, 32, 36]]
+    assert (convert.report.task_type, notes_of(convert)) == ("instance-segmentation", {})  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("lines", "with_ids", "without"),
+    [
+        ([f"{LABEL} 1", f"{LABEL} 0"], [1, 1], [1, 0]),
+        ([f"{LABEL} 1 1", f"{LABEL} 1 0"], [1, 1], None),
+        ([f"{SQUARE} 0.5 1", f"{SQUARE} 0.25 1"], [0.5, 0.25], [1, 1]),
+    ],
+)
+def test_numbers_that_may_be_track_ids_or_not_are_asked_about(
+    lines: list[str], with_ids: list[float], without: list[float] | None, tmp_path: Path, convert: Convert
+) -> None:
+    source = export(tmp_path / "export", "\n".join(lines))
+    for on_error in ("fail", "skip"):
+        with pytest.raises(AmbiguousError, match="say --track-ids or --no-track-ids"):
+            labelferry.convert(source, tmp_path / "out", format="yolo", on_error=on_error)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").rglob("*.json"))
+    for track_ids, scores in ((True, with_ids), (False, without)):
+        if scores is not None:
+            found = convert(source, format="yolo", track_ids=track_ids)
+            assert [p["score"] for p in found["images/a.png"]] == scores
+            assert "track-ids" not in notes_of(convert)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_line_that_contradicts_the_sample_is_asked_about_and_nothing_is_published(
+    workers: int, tmp_path: Path
+) -> None:
+    files: dict[str, str | None] = {f"{i:04}": f"{LABEL} 1\n" for i in range(SAMPLE + 600)}
+    source = several(tmp_path / "export", files | {"z": f"{LABEL} 0.5\n"})
+    with pytest.raises(AmbiguousError, match=r"z.txt:1: the last number, 0.5, is no track id.*--no-track-ids"):
+        labelferry.convert(source, tmp_path / "out", format="yolo", workers=workers, on_error="skip")
+    assert not list(tmp_path.glob("out/.lightly/predictions/*/*"))
+
+
+def test_a_polygon_after_a_sample_of_boxes_is_asked_about(tmp_path: Path, convert: Convert) -> None:
+    files: dict[str, str | None] = {f"{i:04}": f"{LABEL}\n" for i in range(SAMPLE)}
+    source = several(tmp_path / "export", files | {"z": f"{SQUARE}\n"})
+    with pytest.raises(AmbiguousError, match="--task instance-segmentation or --task object-detection"):
+        labelferry.convert(source, tmp_path / "out", format="yolo")
+    assert sum(map(len, convert(source, format="yolo", task="object-detection").values())) == SAMPLE + 1
+    assert sum(map(len, convert(source, format="yolo", task="instance-segmentation").values())) == 1
+    assert [(f.code, f.count) for f in convert.report.repairs] == [("segmentation-missing", SAMPLE)]  # type: ignore[attr-defined]
+
+
+def test_empty_label_files_are_no_sample(tmp_path: Path, convert: Convert) -> None:
+    files: dict[str, str | None] = {f"{i:04}": "\n" for i in range(SAMPLE + 1)}
+    found = convert(several(tmp_path, files | {"z": f"{SQUARE}\n"}), format="yolo")
+    assert [p["bbox"] for p in found["images/z.png"]] == [[8, 6, 24, 18]]
+
+
+@pytest.mark.parametrize("line", [SQUARE, "0 0.25 0.25 0.75 0.25 0.25 0.75", f"{SQUARE} 0.5", f"{LABEL} 0.75 3"])
+@pytest.mark.parametrize("place", range(10))
+def test_a_line_with_a_number_less_or_more_than_the_others_is_an_error(
+    line: str, place: int, tmp_path: Path, fails: Fails
+) -> None:
+    words = line.split()
+    if place < len(words):
+        for changed in ([*words[:place], *words[place + 1 :]], [*words[:place], words[place], *words[place:]]):
+            source = several(tmp_path / f"export {len(changed)}", {"a": f"{line}\n{' '.join(changed)}\n", "b": line})
+            (where, _), *_ = fails(source, format="yolo")["broken-line"]
+            assert where.endswith("a.txt:2")
+
+
+@pytest.mark.parametrize(
+    ("usual", "other"),
+    [(LABEL, f"{LABEL} 0.5"), (f"{LABEL} 0.5", LABEL), (f"{LABEL} 7", f"{LABEL} 0.5 7"), (SQUARE, f"{SQUARE} 0.5")],
+)
+def test_confidence_or_none_is_the_same_for_all_lines(usual: str, other: str, tmp_path: Path, fails: Fails) -> None:
+    source = several(tmp_path / "export", {"a": f"{usual}\n", "b": f"{usual}\n", "c": f"{other}\n"})
+    ((where, message),) = fails(source, format="yolo")["broken-line"]
+    assert where.endswith("c.txt:1")
+    assert "do not fit the columns of the export: class, box" in message
+
+
+def test_a_line_that_has_lost_its_track_id_among_tracked_lines_is_an_error(tmp_path: Path, fails: Fails) -> None:
+    source = several(
+        tmp_path / "export", {"a": f"{LABEL} 3\n{LABEL}\n", "b": f"{LABEL} 3\n{CAR_LABEL} 4", "c": "0 0.5 0.5 0.25 1"}
+    )
+    assert [where[-7:] for where, _ in fails(source, format="yolo")["broken-line"]] == ["a.txt:2", "c.txt:1"]
+
+
+def test_confidences_of_labels_and_predictions_without_are_noted(tmp_path: Path, convert: Convert) -> None:
+    convert(export(tmp_path, f"{LABEL} 0.5\n"), format="yolo")
+    assert notes_of(convert) == {"confidence": 1}
+    convert(export(tmp_path, f"{LABEL}\n"), format="yolo", labels=tmp_path / "labels")
+    assert notes_of(convert) == {"no-confidence": 1}
+    convert(export(tmp_path, f"{SQUARE}\n{SQUARE[:-1]}6\n"), format="yolo")
+    assert notes_of(convert) == {"four-points": 2}
+
+
+def test_what_is_counted_is_the_same_however_files_are_read(tmp_path: Path) -> None:
+    files: dict[str, str | None] = {"a": f"{LABEL} 0.5 3\n{CAR_LABEL} 0.5 4", "b": f"{LABEL} 0.5", "c": "\n", "d": None}
+    opened = Yolo(several(tmp_path, files)).open(Request())
+    images = images_of(opened)
+    one_at_a_time = [batch for image in images for batch in opened.read([image], None)]
+    for batches in (list(opened.read(images, None)), one_at_a_time):
+        assert sum((batch.evidence for batch in batches), Counter()) == Counter(
+            {"lines": 3, "untracked": 1, "label-file:train": 3, "no-label-file:train": 1}
+        )
+
+
+def test_labels_of_an_interrupted_run_are_not_taken_over_if_lines_are_now_read_otherwise(tmp_path: Path) -> None:
+    files: dict[str, str | None] = {"a": f"{LABEL} 1\n{CAR_LABEL} 2\n", "b": f"{LABEL} 1\n"}
+    source = several(tmp_path, files)
+    (_, before), (_, same) = (images_of(Yolo(source).open(Request())) for _ in range(2))
+    (tmp_path / "labels/a.txt").write_text(f"{LABEL} 0.5\n{CAR_LABEL} 0.5\n")
+    _, after = images_of(Yolo(source).open(Request()))
+    assert before == same != after
+
+
+def test_videos_without_label_files_are_an_error(fixtures: Path, tmp_path: Path, fails: Fails) -> None:
+    (tmp_path / "empty").mkdir()
+    folder = fixtures / "yolo/video"
+    options = {"labels": tmp_path / "empty", "videos": folder / "videos"}
+    assert list(fails(folder / "data.yaml", format="yolo", **options)) == ["no-images"]
+
+
+def test_one_visibility_that_is_none_is_an_error_and_does_not_make_the_others_scores(
+    tmp_path: Path, fails: Fails, convert: Convert
+) -> None:
+    more = "kpt_shape: [2, 3]"
+    files: dict[str, str | None] = {"a": f"{LABEL} 0.25 0.25 1 0.5 0.5 1\n", "b": f"{LABEL} 0.25 0.25 0.7 0.5 0.5 1\n"}
+    ((where, message),) = fails(several(tmp_path / "labels", files, more), format="yolo")["broken-keypoints"]
+    assert where.endswith("b.txt:1")
+    assert message == "the visibility of a keypoint is 0, 1 or 2 in this export, not 0.7"
+    files = {"a": f"{LABEL} 0.25 0.25 0.9 0.5 0.5 0.8\n" * 2, "b": f"{LABEL} 0.25 0.25 1 0.5 0.5 1\n"}
+    found = convert(several(tmp_path / "predictions", files, more), format="yolo")
+    assert found["images/b.png"][0]["keypoints"] == [16, 12, 1, 32, 24, 1]
+
+
+def test_poses_end_with_a_confidence_or_a_track_id_as_boxes_do(tmp_path: Path, convert: Convert) -> None:
+    pose, more = f"{LABEL} 0.25 0.25 0.5", "kpt_shape: [1, 3]"
+    for ending, scores in (("0.5", [0.5, 0.5]), ("7", [1, 1]), ("0.25 7", [0.25, 0.25])):
+        convert_ = convert(export(tmp_path, f"{pose} {ending}\n{pose} {ending}\n", more=more), format="yolo")
+        assert [p["score"] for p in convert_["images/a.png"]] == scores
+        assert [p["keypoints"] for p in convert_["images/a.png"]] == [[16, 12, 0.5]] * 2
+
+
+def test_a_keypoint_of_two_dimensions_is_invisible_if_negative(tmp_path: Path, convert: Convert) -> None:
+    """As Ultralytics' loader: https://github.com/ultralytics/ultralytics/blob/main/ultralytics/data/utils.py"""
+    source = export(tmp_path, f"{LABEL} 0.25 0.25 -0.5 0.25 0 0\n", more="kpt_shape: [3, 2]")
+    (found,) = convert(source, format="yolo")["images/a.png"]
+    assert found["keypoints"] == [16, 12, 1, 0, 12, 0, 0, 0, 1]
+    assert [f.code for f in convert.report.repairs] == ["keypoint-clipped"]  # type: ignore[attr-defined]
+
+
+def test_a_label_file_that_would_be_that_of_several_images_is_an_error(tmp_path: Path) -> None:
+    source = several(tmp_path / "export", {"a": None}, more="val: val")
+    for name in ("images/x/q.png", "images/y/q.png", "val/v.png"):
+        (tmp_path / "export" / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 48)).save(tmp_path / "export" / name)
+    (tmp_path / "runs").mkdir()
+    for name in "aqv":
+        (tmp_path / f"runs/{name}.txt").write_text(f"{LABEL} 0.5\n{CAR_LABEL} 0.5\n")
+    report = labelferry.convert(source, tmp_path / "out", format="yolo", labels=tmp_path / "runs", on_error="skip")
+    assert [(f.code, f.count) for f in report.errors] == [("label-shared", 2)]
+    assert (report.found_images, report.images, report.lost_images) == (4, 2, 2)
+    assert_accounted(report, 6)
+    assert report.objects == {"person": 2, "car": 2}
+    report = labelferry.convert(source, tmp_path / "out2", format="yolo", labels=tmp_path / "runs", split="val")
+    assert [(f.code, f.count) for f in report.notes] == [("label-of-other-split", 2)]
+    assert_accounted(report, 6)
+
+
+def test_images_of_two_splits_are_merged_and_counted(tmp_path: Path, convert: Convert) -> None:
+    source = export(tmp_path, LABEL, more="val: images\ntest: test.txt")
+    (tmp_path / "test.txt").write_text("images/a.png\n./images/a.png\n")
+    assert convert(source, format="yolo") == {"images/a.png": [PERSON]}
+    report = convert.report  # type: ignore[attr-defined]
+    assert (report.found_images, report.merged_images, report.images) == (4, 3, 1)
+    assert [(f.code, f.count) for f in report.notes] == [("image-listed-twice", 3)]
+
+
+def test_label_files_that_are_missing(tmp_path: Path, fails: Fails, convert: Convert) -> None:
+    source = several(tmp_path / "export", {"a": None}, more="val: val/images\ntest: empty")
+    (tmp_path / "export/val/images").mkdir(parents=True)
+    (tmp_path / "export/empty").mkdir()
+    Image.new("RGB", (64, 48)).save(tmp_path / "export/val/images/b.png")
+    ((_, message),) = fails(source, format="yolo")["no-labels"]
+    assert f"2 images in {tmp_path}/export/labels" in message
+    assert convert(source, format="yolo", allow_empty=True) == {"images/a.png": [], "val/images/b.png": []}
+    (tmp_path / "export/labels/a.txt").write_text(LABEL)
+    convert(source, format="yolo")
+    codes = [f.code for f in convert.report.warnings]  # type: ignore[attr-defined]
+    assert codes == ["split-without-images", "split-without-labels"]
+
+
+def test_label_files_of_images_that_no_list_names_are_noted(tmp_path: Path, convert: Convert) -> None:
+    source = several(tmp_path, {"a": LABEL, "b": LABEL})
+    (tmp_path / "train.txt").write_text("images/a.png\n")
+    source.write_text("train: train.txt\nnames: [person, car]\n")
+    assert list(convert(source, format="yolo")) == ["images/a.png"]
+    assert notes_of(convert) == {"image-not-listed": 1}
+
+
+def test_two_label_files_of_one_image_are_an_error(tmp_path: Path, fails: Fails) -> None:
+    source = export(tmp_path / "export", LABEL)
+    (tmp_path / "export/labels/a.TXT").write_text(LABEL)
+    assert "a.TXT" in fails(source, format="yolo")["label-file-twice"][0][1]
+
+
+def test_an_image_that_nothing_decodes_is_one_warning_and_the_others_are_published(tmp_path: Path) -> None:
+    source = several(tmp_path / "export", {"a": f"{LABEL}\n", "b": f"{LABEL}\n"})
+    (tmp_path / "export/images/c.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "export/labels/c.txt").write_text(f"{LABEL}\n{CAR_LABEL}\n")
+    report = labelferry.convert(source, tmp_path / "out", format="yolo")
+    assert [(f.code, f.count) for f in report.warnings] == [("image-unsupported", 1)]
+    assert (report.found_images, report.images, report.lost_images, report.lost_objects) == (3, 2, 1, 2)
+    assert_accounted(report, 4)
+
+
+@pytest.mark.parametrize("odd", ["", "\n"], ids=["read together", "one by one"])
+def test_an_object_that_a_label_file_has_twice_is_a_warning(odd: str, tmp_path: Path, convert: Convert) -> None:
+    source = several(tmp_path, {"a": f"{LABEL}\n{CAR_LABEL}\n{odd}{LABEL}\n", "b": f"{LABEL}\n"})
+    assert convert(source, format="yolo")["images/a.png"] == [PERSON, CAR, PERSON]
+    (found,) = convert.report.warnings  # type: ignore[attr-defined]
+    assert (found.code, found.count, found.examples[0][0][-7:]) == ("line-twice", 1, f"a.txt:{4 if odd else 3}")
+
+
+@pytest.mark.parametrize("task", [None, "object-detection"])
+def test_a_polygon_with_a_coordinate_that_is_none_is_an_error(task: str | None, tmp_path: Path, fails: Fails) -> None:
+    source = export(tmp_path / "export", f"{SQUARE}\n0 0.125 0.125 0.5 nan 0.5 0.5 0.125 0.5\n")
+    options = {} if task is None else {"task": task}
+    found = fails(source, format="yolo", **options)
+    assert [where[-7:] for examples in found.values() for where, _ in examples] == ["a.txt:2"]
+
+
+@pytest.mark.parametrize(
+    ("yaml", "findings", "names"),
+    [
+        ("nc: 2", [("warning", "names-missing")], ["class_0", "class_1"]),
+        ("nc: 2\nname: [a, b]", [("warning", "names-missing"), ("warning", "unknown-key")], ["class_0", "class_1"]),
+        ("names: [a, b]\nvall: images", [("warning", "unknown-key")], ["a", "b"]),
+        ("names: [a, b]\nflip_idx: [0]\nx: {y: z}", [("note", "unread-key")], ["a", "b"]),
+        ("names: {0: a, 1: b, 3: c}", [("warning", "names-gap")], ["a", "b", "c"]),
+        ("names: [a, null]", [("warning", "name-missing")], ["a", "null"]),
+        ("names: [a, b]\nval:", [("warning", "empty-value")], ["a", "b"]),
+        ("names: [a, b]\ntest: # optional", [("note", "empty-value")], ["a", "b"]),
+        (
+            "names: [a, b]\nval: /elsewhere/images",
+            [("note", "image-listed-twice"), ("repair", "path-elsewhere")],
+            ["a", "b"],
+        ),
+    ],
+)
+def test_what_is_odd_in_data_yaml_is_reported(
+    yaml: str, findings: list[tuple[str, str]], names: list[str], tmp_path: Path, convert: Convert
+) -> None:
+    source = export(tmp_path, f"{LABEL}\n{CAR_LABEL}\n")
+    source.write_text(f"train: images\n{yaml}\n")
+    assert len(convert(source, format="yolo")["images/a.png"]) == 2
+    report = convert.report  # type: ignore[attr-defined]
+    assert sorted((f.kind, f.code) for f in (*report.repairs, *report.warnings, *report.notes)) == findings
+    assert [category["name"] for category in convert.schema["categories"]] == names  # type: ignore[attr-defined]
+
+
+def test_two_classes_of_one_name_are_a_warning(tmp_path: Path) -> None:
+    report = labelferry.convert(export(tmp_path, LABEL, names="[a, a]"), tmp_path / "out", format="yolo")
+    assert [(f.code, f.count) for f in report.warnings] == [("name-twice", 1)]
+
+
+def test_keypoint_names_are_those_of_each_class_or_reported(tmp_path: Path, convert: Convert) -> None:
+    more = "kpt_shape: [1, 3]\nkpt_names: {0: [nose], 1: [hood]}"
+    convert(export(tmp_path, f"{LABEL} 0.5 0.5 2\n", more=more), format="yolo")
+    assert [category["keypoints"] for category in convert.schema["categories"]] == [["nose"], ["hood"]]  # type: ignore[attr-defined]
+    convert(export(tmp_path, f"{LABEL} 0.5 0.5 2\n", more="kpt_shape: [1, 3]\nkpt_names: [nose, ear]"), format="yolo")
+    assert [f.code for f in convert.report.warnings] == ["keypoint-names"]  # type: ignore[attr-defined]
+    assert convert.schema["categories"][0]["keypoints"] == ["keypoint_0"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        ("classes = 3", "names-count"),
+        ("classes = 2\nnames = obj.names", "key-twice"),
+        ("classes 2", "unreadable"),
+    ],
+)
+def test_a_broken_obj_data_is_an_error(data: str, code: str, copied: Path, fails: Fails) -> None:
+    path = copied / "yolo/darknet/obj.data"
+    path.write_text(f"train = data/train.txt\nnames = data/obj.names\n{data}\n")
+    assert list(fails(path, format="yolo")) == [code]
 
 
 def count_lines(folder: Path) -> int:
@@ -364,8 +716,8 @@ def test_lines_that_are_lost_are_counted(tmp_path: Path) -> None:
     assert_accounted(report, 10 + 2 + 2)
     assert report.objects == {"car": 0}
     assert {finding.code: finding.count for finding in report.errors} == {
-        "broken-line": 4,
-        "not-normalised": 2,
+        "broken-line": 5,
+        "not-normalised": 1,
         "unknown-category": 1,
         "label-without-image": 1,
         "image-broken": 1,
@@ -523,28 +875,37 @@ ODD_LINE = st.builds(
     st.sampled_from([" ", " ", " ", "\t", "  ", " \t", "\x0b", ",", "\x1c", "\xa0"]),
 )
 SCORED = st.builds("{} {:.4f}".format, PLAIN_LINE, st.floats(0, 1))
+TRACKED = st.builds("{} {}".format, PLAIN_LINE, st.integers(0, 3))
+SCORED_TRACKED = st.builds("{} {}".format, SCORED, st.integers(0, 3))
 END = st.sampled_from(["\n", "\n", "\n", "\n", "\r\n", "\r", "\n\n", " \n", "", "\n ", "\x0c", "\x85"])
 PLAIN_FILE = st.lists(PLAIN_LINE, max_size=4).map("\n".join)
 SCORED_FILE = st.lists(SCORED, max_size=4).map("\n".join)
+TRACKED_FILE = st.lists(TRACKED, max_size=4).map("\n".join)
+SCORED_TRACKED_FILE = st.lists(SCORED_TRACKED, max_size=4).map("\n".join)
 ODD_FILE = st.builds(
     lambda bom, lines: bom + "".join(f"{line}{end}" for line, end in lines),
     st.sampled_from(["", "", "", "\ufeff"]),
-    st.lists(st.tuples(st.one_of(PLAIN_LINE, SCORED, ODD_LINE), END), max_size=4),
+    st.lists(st.tuples(st.one_of(PLAIN_LINE, SCORED, TRACKED, SCORED_TRACKED, ODD_LINE), END), max_size=4),
 )
 FILES = st.one_of(
     st.lists(st.one_of(PLAIN_FILE, ODD_FILE), min_size=1, max_size=8),
     st.lists(st.one_of(SCORED_FILE, SCORED_FILE, PLAIN_FILE, ODD_FILE), min_size=1, max_size=8),
+    st.lists(st.one_of(TRACKED_FILE, TRACKED_FILE, PLAIN_FILE, ODD_FILE), min_size=1, max_size=8),
+    st.lists(st.one_of(SCORED_TRACKED_FILE, SCORED_TRACKED_FILE, SCORED_FILE, ODD_FILE), min_size=1, max_size=8),
 )
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Export]:
-    """An export of boxes, opened, with images of several sizes, some of which are broken or have no label file."""
+def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Export]]:
+    """An export of boxes, opened for each of the columns that lines may have; with images of several sizes."""
     folder = tmp_path_factory.mktemp("boxes")
-    source = export(folder, "")
+    exports = []
+    for ending in ("", " 0.5", " 7", " 0.5 7"):
+        source = export(folder, f"0 0.5 0.5 0.1 0.1{ending}\n")
+        exports += [Yolo(source, track_ids=track_ids).open(Request()) for track_ids in (None, "7" in ending)]
     for i in range(8):
         Image.new("RGB", (64 + 7 * i, 48 + i)).save(folder / f"images/{i}.png")
-    return folder, Yolo(source).open(Request())
+    return folder, exports
 
 
 def encoded(text: str) -> bytes:
@@ -552,24 +913,36 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(files=FILES, broken=st.sets(st.integers(0, 30)))
+def outcome_or_question(read: Callable[[Export, list[labelferry.Image]], Outcome], *given: Any) -> Outcome | str:
+    try:
+        return read(*given)
+    except AmbiguousError as error:
+        return str(error)
+
+
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(files=FILES, broken=st.sets(st.integers(0, 30)), place=st.integers(0, 7))
 def test_label_files_read_together_give_what_they_give_one_by_one(
-    files: list[str], broken: set[int], opened: tuple[Path, Export]
+    files: list[str], broken: set[int], place: int, opened: tuple[Path, list[Export]]
 ) -> None:
-    folder, boxes = opened
+    folder, exports = opened
+    boxes = exports[place]
+    listed = {image.files[0]: image for image in images_of(boxes)}
     images = []
     for i, text in enumerate(files):
-        label: str | None = f"{folder}/labels/{i}.txt"
-        Path(label).write_bytes(encoded(text))
-        picture = f"{folder}/images/{i}.png" if i not in broken else f"{folder}/images/none.png"
-        if i + 10 in broken:
-            label = f"{folder}/labels/none.txt"
+        path = f"{folder}/labels/{i}.txt"
+        Path(path).write_bytes(encoded(text))
+        image = listed[f"{folder}/images/{i}.png"]
+        label: str | None = path if i + 10 not in broken else f"{folder}/labels/none.txt"
         if i + 20 in broken:
             label = None
-        images.append(labelferry.Image(f"{i}.png", label, files=(picture, label) if label else (picture,)))
-    expected = one_by_one(boxes, images)
-    assert together(boxes, images) == expected
+        picture = f"{folder}/images/none.png" if i in broken else image.files[0]
+        source = image.source._replace(path=label)
+        images.append(image._replace(source=source, files=(picture, label) if label else (picture,)))
+    expected = outcome_or_question(one_by_one, boxes, images)
+    assert outcome_or_question(together, boxes, images) == expected
+    if isinstance(expected, str):
+        return
     assert [data for image in images for data in together(boxes, [image]).files] == expected.files
     assert expected.found == sum(
         len([line for line in encoded(text).removeprefix(b"\xef\xbb\xbf").splitlines() if line.split()])
@@ -593,9 +966,9 @@ def test_label_files_read_together_give_what_they_give_one_by_one(
 )
 def test_numbers_read_together_are_exact(numbers: list[str]) -> None:
     line = " ".join(("0", *numbers)).encode()
-    plain = parse_boxes([line])
+    plain = parse_boxes([line], False, False)
     if plain.is_plain.all():
-        ((_, *expected),) = parse_lines(line, "", False).rows
+        ((_, *expected),) = parse_lines(line, "").rows
         assert list(map(float.hex, plain.boxes[0].tolist())) == list(map(float.hex, expected))
 
 

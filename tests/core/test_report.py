@@ -105,3 +105,26 @@ def test_a_conversion_error_is_a_labelferry_error_that_processes_can_exchange(tm
     copy = pickle.loads(pickle.dumps(raised.value))
     assert isinstance(copy, labelferry.ConversionError)
     assert (str(copy), copy.report) == (str(raised.value), raised.value.report)  # type: ignore[attr-defined]
+
+
+class Namesakes(labelferry.Adapter):
+    """Two categories called cat, with one object and two; and a dog."""
+
+    tasks = (labelferry.TaskType.OBJECT_DETECTION,)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def get_categories(self) -> list[Category]:
+        return [Category(3, "cat"), Category(5, "dog"), Category(7, "cat")]
+
+    def get_images(self) -> list[Image]:
+        return [Image("a.jpg")]
+
+    def get_labels(self, image: Image) -> Annotations:
+        return Annotations.from_objects([Object(i, box=[1, 1, 4, 4]) for i in (3, 7, 7, 5)], size=(16, 12))
+
+
+def test_classes_of_one_name_are_counted_apart(tmp_path: Path) -> None:
+    report = labelferry.convert(Namesakes(tmp_path), tmp_path / "out")
+    assert report.objects == {"cat (id 0)": 1, "dog": 1, "cat (id 2)": 2}

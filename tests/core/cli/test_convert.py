@@ -266,7 +266,10 @@ def test_every_option_reaches_the_conversion(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr("labelferry.run.convert.convert", convert)
     assert list(GIVEN) == [option.name for option in fields(Options)]
     flags = [word for words, _ in GIVEN.values() for word in words]
-    assert run("convert", "SOURCE", "OUT", *flags, "--split", "val", "--obb").stderr == "labelferry: enough\n"
+    assert (
+        run("convert", "SOURCE", "OUT", *flags, "--split", "val", "--obb", "--no-track-ids").stderr
+        == "labelferry: enough\n"
+    )
     assert given.pop("arguments") == (Path("SOURCE"), Path("OUT"))
     assert given == {name: value for name, (_, value) in GIVEN.items()} | {
         "split": "val",

@@ -71,6 +71,16 @@ def test_the_summary_shows_counts_findings_and_their_first_examples() -> None:
     assert printed(REPORT, quiet=True) == ""
 
 
+def test_errors_of_the_whole_export_are_not_advised_to_be_skipped(capsys: pytest.CaptureFixture[str]) -> None:
+    errors = [FindingSummary("error", "no-labels", 1, [("a", "no label file for any of 2 images")])]
+    printed(replace(REPORT, published=False, errors=errors))
+    assert capsys.readouterr().err.splitlines() == [
+        "  1 wrong: no-labels",
+        "      a: no label file for any of 2 images",
+        "labelferry: 1 error, nothing was published. What concerns the whole export cannot be skipped.",
+    ]
+
+
 def test_the_summary_says_which_names_exist() -> None:
     lines = printed(replace(REPORT, input="data", names_in_input=1_230)).splitlines()
     assert lines[3] == "  1,230 of 1,234 names exist in the input datasource data"

@@ -285,6 +285,18 @@ def test_an_image_without_objects_conforms(task: TaskType) -> None:
     assert len(conformed(Annotations.empty(SIZE), target(task))[0]) == 0
 
 
+def test_probabilities_of_objects_that_are_united_are_left_out_and_reported() -> None:
+    masks = [RunLengthMask.from_array(np.eye(48, 64, k) > 0) for k in range(3)]
+    rows = np.array([[1.0, 0, 0], [0, 1, 0], [0.5, 0.5, 0]])
+    given = Annotations(np.array([1, 5, 1]), SIZE, masks=masks, probabilities=rows)
+    result = conform_one(given, target(TaskType.SEMANTIC_SEGMENTATION))
+    assert result.codes == {"probabilities-left-out": 2}
+    assert [(one.where, one.kind) for one in result.findings] == [("image.jpg, object 1", "repair")]
+    assert result.labels is not None
+    assert result.labels.probabilities is not None
+    np.testing.assert_array_equal(result.labels.probabilities, [[np.nan] * 3, [0, 1, 0]])
+
+
 def test_a_score_out_of_range_does_not_delete_its_class_in_semantic_segmentation() -> None:
     masks = [mask(np.s_[2:4, 3:9]), mask(np.s_[3:6, 5:7]), mask(np.s_[10:12, :])]
     given = Annotations(np.array([9, 9, 9]), SIZE, masks=masks, scores=np.array([0.25, 7, 0.5]))

@@ -77,7 +77,11 @@ def test_compressed_and_uncompressed_coco_rle_equal_pycocotools_decode(bitmap: A
 def test_polygons_equal_pycocotools_decode_wherever_they_lie(objects: list[Any], shape: tuple[int, int]) -> None:
     height, width = shape
     masks, problems = segmented(objects, height, width)
-    assert not problems
+    over = [
+        max(max(-x, -y, x - width, y - height) for part in polygons for x, y in zip(part[::2], part[1::2], strict=True))
+        for polygons in objects
+    ]
+    assert [(p.code, p.image) for p in problems] == [("polygon-clipped", i) for i, o in enumerate(over) if o > 0.5]
     for mask, polygons in zip(masks, objects, strict=True):
         rle = pycocotools_mask.merge(pycocotools_mask.frPyObjects(polygons, height, width))
         assert mask is not None
@@ -124,6 +128,63 @@ def test_polygons_of_fewer_than_three_points_are_dropped_and_reported() -> None:
         ("object 0", "polygon-too-short", 1),
         ("object 1", "polygon-too-short", 0),
     ]
+
+
+@given(st.lists(BITMAPS, min_size=1, max_size=4), st.booleans())
+def test_a_list_of_rles_is_their_union_as_pycocotools_reads_it(bitmaps: list[Any], are_compressed: bool) -> None:
+    bitmaps = [bitmap for bitmap in bitmaps if bitmap.shape == bitmaps[0].shape]
+    height, width = bitmaps[0].shape
+    rles = [column_major(bitmap) for bitmap in bitmaps]
+    expected = pycocotools_mask.decode(pycocotools_mask.merge(rles))
+    if not are_compressed:
+        for rle, bitmap in zip(rles, bitmaps, strict=True):
+            flat = bitmap.T.ravel()
+            rle["counts"] = np.diff([0, *np.flatnonzero(np.diff(flat, prepend=0)).tolist(), flat.size]).tolist()
+        judged = pycocotools_mask.merge(pycocotools_mask.frPyObjects(rles, height, width))
+        assert np.array_equal(pycocotools_mask.decode(judged), expected)
+    other = column_major(np.eye(height, width, dtype=np.uint8))
+    masks, problems = segmented([other, rles, other], height, width)
+    assert not problems
+    assert masks[1] is not None
+    assert masks[1].counts.tolist() == documented_encode(expected)
+    assert masks[0] == masks[2] == RunLengthMask.from_array(np.eye(height, width))
+
+
+SQUARE = [1, 1, 5, 1, 5, 5, 1, 5]
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "words"),
+    [
+        ([[2, 2], [6, 2], [6, 6], [2, 6]], "points in pairs [x, y]"),
+        ([[[2, 2], [6, 2], [6, 6], [2, 6]]], "a flat list x1, y1"),
+        ([[[2, 2], [6, 2], [6, 6], [2, 6], [2, 5], [2, 4]]], "a flat list x1, y1"),
+        ([[1, 2, 3]], "a y for every x"),
+        ([[1, 2, 3, 4, 5]], "a y for every x"),
+        ([SQUARE, [1, 2, 3]], "a y for every x"),
+        ([SQUARE, {"size": [10, 10], "counts": [100]}], "something else than a list of coordinates"),
+        ([[True, 1, 5, 1, 5, 5]], "true or false"),
+        ([[1, 2, 3, "4"]], "something that is not a number"),
+        ({"size": [10, 10], "counts": [0, True, 99]}, "something that is not an integer"),
+        ([{"size": [10, 10], "counts": [100]}, {"size": [10, 10], "counts": [99]}], "sum to 99 pixels"),
+        ([{"size": [10, 10], "counts": [100]}, {}], "empty"),
+    ],
+)
+def test_segmentations_that_are_neither_polygons_nor_rles_are_errors(segmentation: Any, words: str) -> None:
+    masks, problems = segmented([[SQUARE], segmentation], 10, 10)
+    assert [mask is None for mask in masks] == [False, True]
+    assert [(p.code, p.lost, p.image) for p in problems] == [("broken-segmentation", 1, 1)]
+    assert words in problems[0].message
+
+
+def test_a_polygon_that_reaches_over_the_edge_is_clipped_and_reported() -> None:
+    inside, rounding, far = [[0, 0, 10, 0, 10, 10]], [[-0.4, 0, 10.5, 0, 10, 10]], [SQUARE, [2, 2, 1000, 2, 2, 8]]
+    masks, problems = segmented([inside, rounding, far], 10, 10)
+    assert [(p.where, p.code, p.kind, p.lost) for p in problems] == [("object 2", "polygon-clipped", "repair", 0)]
+    assert "the 10 x 10 image by up to 990 px" in problems[0].message
+    rle = pycocotools_mask.merge(pycocotools_mask.frPyObjects(far, 10, 10))
+    assert masks[2] is not None
+    assert masks[2].counts.tolist() == documented_encode(pycocotools_mask.decode(rle))
 
 
 def test_one_broken_segmentation_does_not_spoil_the_others() -> None:
@@ -194,7 +255,7 @@ def test_segmentations_of_images_of_different_sizes_at_once_equal_pycocotools(im
             sizes.append((width, height))
             expected.append(documented_encode(pycocotools_mask.decode(rle)))
     found = masks_from_coco(segmentations, np.array(sizes, np.int64).reshape(-1, 2), str)
-    assert not found.findings
+    assert {finding.code for finding in found.findings} <= {"polygon-clipped"}
     assert [mask.counts.tolist() for mask in found.masks] == expected
     assert found.masks.boxes().astype(int).tolist() == [list(mask.box) for mask in found.masks]
 

@@ -256,7 +256,9 @@ def test_check_adapter_says_what_is_wrong(cls: Any, messages: list[str]) -> None
         assert any(message in problem for problem in problems), (message, problems)
 
 
-@pytest.mark.parametrize("name", ["coco/instances.json", "yolo", "cvat/video", "mot/train", "voc", "imagefolder/flat"])
+@pytest.mark.parametrize(
+    "name", ["coco/instances.json", "yolo", "cvat/video", "mot/train", "voc/devkit", "imagefolder/flat"]
+)
 def test_our_own_adapters_are_sound(fixtures: Path, name: str) -> None:
     cls = registry.get_adapter(name.partition("/")[0])
     assert check_adapter(cls(fixtures / name)) == []

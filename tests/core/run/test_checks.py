@@ -79,6 +79,15 @@ def test_no_name_at_all_in_the_input_datasource_is_an_error_that_is_not_skipped(
     assert (report.names_in_input, report.warnings) == (2, [])
 
 
+def test_names_that_are_relative_to_a_folder_above_name_it(tmp_path: Path) -> None:
+    media(tmp_path / "data", "images/train/a.jpg")
+    names = Names("images/train/a.jpg", "images/val/b.jpg")
+    with pytest.raises(labelferry.ConversionError) as raised:
+        converted(names, tmp_path / "out", input=tmp_path / "data/images/train")
+    text = messages(raised.value.report, "errors")["image-not-in-input"][0]
+    assert text.endswith(f"; they are relative to a folder above it: --input {tmp_path}/data")
+
+
 def test_some_missing_names_are_a_warning_that_says_what_is_there_instead(tmp_path: Path) -> None:
     root = media(tmp_path / "data", "a.jpg", "B.jpg", "c.png", "caf\N{LATIN SMALL LETTER E WITH ACUTE}.jpg", "x/e.jpg")
     names = ("a.jpg", "b.jpg", "c.jpg", "cafe\N{COMBINING ACUTE ACCENT}.jpg", "y/e.jpg", "f.jpg")

@@ -276,7 +276,7 @@ def test_yolo_predictions_file_by_file(videos: Path, tmp_path: Path, workers: in
     labels.mkdir(parents=True)
     (tmp_path / "data.yaml").write_text("train: not/here\nnames: [person, car]\n")
     (labels / "drive_1.txt").write_text("1 0.5 0.5 0.25 0.5 0.75\n0 0.25 0.25 0.5 0.5 0.5\n")
-    (labels / "drive_12.txt").write_text("1 0.5 0.5 0.25 0.5\n")
+    (labels / "drive_12.txt").write_text("1 0.5 0.5 0.25 0.5 1\n")
     (labels / "two_2.txt").write_text("")
     options: dict[str, Any] = {"format": "yolo", "labels": labels, "videos": videos, "workers": workers}
     report = labelferry.convert(tmp_path / "data.yaml", tmp_path / "out", **options)
@@ -299,9 +299,11 @@ def test_yolo_tracks_and_strides(videos: Path, tmp_path: Path, convert: Any, fai
     (tmp_path / "classes.txt").write_text("person\n")
     (tmp_path / "labels/drive_2.txt").write_text("0 0.5 0.5 0.25 0.5 0.75 31\n0 0.5 0.5 0.25 0.5 0.5 7\n")
     options = {"format": "yolo", "videos": videos}
-    assert "track" in fails(tmp_path / "classes.txt", **options)["not-normalised"][0][1]
-    found = convert(tmp_path / "classes.txt", track_ids=True, **options)
-    assert [p["score"] for p in found["drive-01-mp4.png"]] == [0.75, 0.5]
+    assert "in pixels?" in fails(tmp_path / "classes.txt", track_ids=False, **options)["not-normalised"][0][1]
+    for track_ids in (None, True):
+        found = convert(tmp_path / "classes.txt", track_ids=track_ids, **options)
+        assert [p["score"] for p in found["drive-01-mp4.png"]] == [0.75, 0.5]
+        assert [note.code for note in convert.report.notes] == ["track-ids"][track_ids or 0 :]
     found = convert(tmp_path / "classes.txt", track_ids=True, vid_stride=3, **options)
     assert [name for name, predictions in found.items() if predictions] == ["drive-05-mp4.png"]
     (tmp_path / "labels/drive_5.txt").write_text("0 0.5 0.5 0.25 0.5 0.75 31\n")

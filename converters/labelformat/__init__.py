@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import logging
+import os
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,7 +22,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from labelferry.errors import ExportError, LabelferryError, UsageError
+from labelferry.converters.labelformat.source import count_objects
+from labelferry.errors import AmbiguousError, ExportError, LabelferryError, UsageError
 from labelferry.findings import Finding
 from labelferry.masks.coco import masks_of_image
 from labelferry.model import Annotations, Category, Image, VideoFrame
@@ -26,7 +31,7 @@ from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.export import Export, Request, choose_task
 from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
-from labelferry.reading.images import MAX_FRAMES
+from labelferry.reading.images import IMAGE_EXTENSIONS, MAX_FRAMES
 from labelferry.reading.text import read_json
 from labelferry.run_lengths import RunLengthMask
 from labelferry.task_type import TaskType
@@ -134,31 +139,53 @@ class _LabelformatExport(Export):
 
     def __init__(self, adapter: Labelformat, request: Request) -> None:
         self._path = adapter.path
+        self._format = adapter.format
         tasks: tuple[TaskType, ...]
         files: list[str] = []
         if adapter._input is None:
             tasks = adapter.tasks
             _, source = choose_task(tasks, request.task)
+            if adapter.format == "maskpair" and "," in adapter._options["category_names"]:
+                text = "labelformat gives every object the first of --category-names: name only one"
+                raise AmbiguousError(text, where=str(adapter.path))
             with _faults(self._path):
                 self._input, files = _make_input(adapter.format, source, self._path, adapter._options)
         else:
             tasks = (_task_of(adapter._input),)
             self._input = adapter._input
         with _faults(self._path):
-            categories = [Category(category.id, category.name) for category in self._input.get_categories()]
+            categories = [_category(category, self._path) for category in self._input.get_categories()]
         super().__init__(request, tasks, categories, files)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_input": None}
 
     def images(self) -> Iterator[Image | Finding]:
-        images = self._images()
+        images, log = self._images(), _Log()
+        given, odd = 0, Counter[str]()
         while True:
-            with _faults(self._path):
+            with _faults(self._path), log.attached():
                 image = next(images, None)
+            findings = log.findings(str(self._path))
+            given += sum(finding.lost for finding in findings)
+            yield from findings
             if image is None:
-                return
+                break
+            given += len(image.source.ids)
+            if image.frame is None and os.path.splitext(image.file_name)[1].lower() not in IMAGE_EXTENSIONS:
+                odd[image.file_name] += 1
             yield image
+        if odd:
+            text = "a name without the extension of an image"
+            yield Finding.warning("file-name-odd", next(iter(odd)), text, odd.total())
+        counted = None
+        if self._format:
+            with _faults(self._path):
+                counted = count_objects(self._format, self._path, self.source_task, self._input)
+        if counted is not None and counted != given:
+            text = f"the files list {counted:,} objects, and labelformat reads {given:,} of them"
+            missing = max(0, counted - given)
+            yield Finding.error("labelformat-count", str(self._path), text, max(1, missing), lost=missing)
 
     def _images(self) -> Iterator[Image]:
         seen = set()
@@ -195,9 +222,59 @@ class _LabelformatExport(Export):
         return kept
 
 
+class _Log(logging.Handler):
+    """What labelformat logs while it reads: records that it passes over."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._messages.append(record.getMessage())
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        logger = logging.getLogger("labelformat")
+        logger.addHandler(self)
+        try:
+            yield
+        finally:
+            logger.removeHandler(self)
+
+    def findings(self, where: str) -> list[Finding]:
+        """Of the messages since the last call: errors of what is passed over, a warning of a missing label file."""
+        messages, self._messages = self._messages, []
+        found = []
+        for text in messages:
+            if re.search(r"annotation\b|\bobject\b", text):
+                found.append(Finding.error("labelformat-skipped", where, text, lost=1))
+            elif "does not exist" in text:
+                found.append(Finding.warning("label-file-missing", where, text))
+            else:
+                found.append(Finding.error("labelformat-skipped", where, text))
+        return found
+
+
+def _category(category: Any, path: Path) -> Category:
+    """A labelformat category.
+
+    Raises:
+        ExportError: its id is no integer, or its name no text.
+    """
+    if isinstance(category.id, bool) or not isinstance(category.id, int) or not isinstance(category.name, str):
+        text = f"a class has the id {category.id!r} and the name {category.name!r}: an integer and text were expected"
+        raise ExportError(text, where=str(path), code="labelformat")
+    return Category(category.id, category.name)
+
+
 def _image(image: Any, objects: Iterable[Any]) -> Image:
     """A labelformat image with its objects."""
+    if not isinstance(image.filename, str):
+        raise ExportError(f"the name of an image is {image.filename!r}, not text", code="labelformat")
     size = int(image.width), int(image.height)
+    if size != (image.width, image.height):
+        text = f"the size of the image is {image.width} x {image.height}, not whole numbers"
+        raise ExportError(text, where=image.filename, code="image-size")
     objects = list(objects)
     ids = [one.category.id for one in objects]
     if objects and hasattr(objects[0], "segmentation"):
