@@ -128,14 +128,23 @@ class Csv(Adapter):
         for path in paths:
             try:
                 columns = _columns_of(cls(path))
+            except AmbiguousError as error:
+                yield Match(path, "a CSV of classes", cls.tasks, question=error.message)
+                continue
             except (ExportError, UsageError):
                 continue
             first = next((row for row, _ in _rows(path, columns.separator)), [])
             if len(first) <= columns.file or Path(first[columns.file]).suffix.lower() not in IMAGE_EXTENSIONS:
                 continue
-            images = sum(1 for _ in _rows(path, columns.separator)) if probe.is_small(path) else None
+            images, question = None, ""
+            if probe.is_small(path):
+                images = sum(1 for _ in _rows(path, columns.separator))
+                try:
+                    cls(path).open(Request())
+                except AmbiguousError as error:
+                    question = error.message
             what = "classes" if columns.label is not None else "probabilities"
-            yield Match(path, f"a CSV of {what}", cls.tasks, images)
+            yield Match(path, f"a CSV of {what}", cls.tasks, images, question=question)
 
 
 class _CsvExport(Export):

@@ -181,7 +181,10 @@ class Masks(Adapter):
         )
         values: set[int] = set()
         for name in masks[:4]:
-            found, are_colours = read_label_map(probe.path / name)
+            try:
+                found, are_colours = read_label_map(probe.path / name)
+            except ExportError:  # as photos may be
+                return
             values |= set(np.unique(found[:: max(1, found.shape[0] // 200)]).tolist())
             has_colours = labels is not None and labels.name in ("labelmap.txt", "label_colors.txt")
             if len(values) > 128 or (are_colours and not has_colours):  # a photo

@@ -39,7 +39,9 @@ class Detection(NamedTuple):
         words = ["labelferry", "convert", "--from", self.format, "--to", "lightly", source]
         for name, value in self.match.options.items():
             flag = name.replace("_", "-")
-            words += [f"--{flag}"] if value is True else [f"--no-{flag}"] if value is False else [f"--{flag}", str(value)]
+            words += (
+                [f"--{flag}"] if value is True else [f"--no-{flag}"] if value is False else [f"--{flag}", str(value)]
+            )
         return words
 
     def describe(self) -> str:
@@ -213,7 +215,9 @@ def explain(path: str | Path, format: str) -> str:
 
 def _agrees(match: Match, given: Mapping[str, Any]) -> bool:
     """Whether no option is given another value than the match has."""
-    return match.question != "" or all(str(given.get(name, value)) == str(value) for name, value in match.options.items())
+    return match.question != "" or all(
+        str(given.get(name, value)) == str(value) for name, value in match.options.items()
+    )
 
 
 def _is_answered(match: Match, given: Collection[str]) -> bool:

@@ -68,7 +68,9 @@ def find_unsupported(probe: Probe) -> list[Unsupported]:
     kinds: dict[str, Unsupported] = {}
     for path in _sample(probe):
         found = recognise(probe, path)
-        if found is not None and not (found.what == _EMPTY and path.suffix.lower() == ".txt"):  # an image without labels
+        if found is not None and not (
+            found.what == _EMPTY and path.suffix.lower() == ".txt"
+        ):  # an image without labels
             kinds.setdefault(found.what.partition(" at byte ")[0], found)
     return sorted(kinds.values(), key=lambda one: _ORDER.index(one.kind))
 
@@ -85,7 +87,7 @@ def recognise(probe: Probe, path: Path) -> Unsupported | None:
     head = probe.head(path)
     if found := _unreadable(path, head):
         return found
-    if name := _format(path, head):
+    if name := other_format(path, head):
         return Unsupported(path, name, _ADVICE[name])
     if fault := _fault(probe, path, head):
         return Unsupported(path, fault, "make or download it again", "broken")
@@ -178,7 +180,9 @@ def _json_fault(probe: Probe, path: Path, head: bytes) -> str:
     return "" if head.rstrip()[-1:] in b"]}" else f"truncated JSON, which ends at byte {size}"
 
 
-_TEXTS = frozenset((".json", ".jsonl", ".ndjson", ".odgt", ".manifest", ".csv", ".tsv", ".xml", ".txt", ".yaml", ".yml"))
+_TEXTS = frozenset(
+    (".json", ".jsonl", ".ndjson", ".odgt", ".manifest", ".csv", ".tsv", ".xml", ".txt", ".yaml", ".yml")
+)
 _OTHERS = frozenset(
     ".zip .gz .tgz .tar .bz2 .xz .7z .rar .zst .parquet .arrow .h5 .hdf5 .npy .npz .mat .db .sqlite .pdf .pkl .pickle "
     ".pt .pth .xlsx .tfrecord .tfrecords .record .geojson".split()
@@ -331,11 +335,18 @@ _LINES = (
 """Names of formats in text, and what most of their lines are like."""
 
 _WIDER_FACE = re.compile(r"\S.*\.(jpe?g|png)\n\d+\n-?\d+( -?\d+){9} *(\n|$)", re.IGNORECASE)
-_BOX_ROW = re.compile(r"\S.*\.(jpe?g|png|bmp|tiff?),(\d*,\d*,\d*,\d*,[^,\d][^,]*|[^,\d][^,]*(,[\d.]+){4}.*)$", re.IGNORECASE)
+_BOX_ROW = re.compile(
+    r"\S.*\.(jpe?g|png|bmp|tiff?),(\d*,\d*,\d*,\d*,[^,\d][^,]*|[^,\d][^,]*(,[\d.]+){4}.*)$", re.IGNORECASE
+)
 
 
-def _format(path: Path, head: bytes) -> str:
-    """The name of a format that is not supported; empty if none is recognised."""
+def other_format(path: Path, head: bytes) -> str:
+    """The name of a format that is not supported; empty if none is recognised.
+
+    Args:
+        path: of a file.
+        head: its beginning and end, as a probe gives them.
+    """
     suffix = path.suffix.lower()
     if _SHARD.search(path.name):
         return "TFRecord"
@@ -355,7 +366,9 @@ def _format(path: Path, head: bytes) -> str:
         if _WIDER_FACE.match("\n".join(lines)):
             return "WIDER FACE"
         for name, line in _LINES:
-            if 2 * sum(map(bool, map(line.match, lines))) >= len(lines):  # DOTA has a head, ICDAR texts that are numbers
+            if 2 * sum(map(bool, map(line.match, lines))) >= len(
+                lines
+            ):  # DOTA has a head, ICDAR texts that are numbers
                 return name
     return ""
 
