@@ -29,6 +29,7 @@ from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.export import Export, Request
 from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
+from labelferry.plugin.unsupported import other_format
 from labelferry.reading.images import IMAGE_EXTENSIONS
 from labelferry.reading.keys import unread_keys
 from labelferry.reading.text import read_names
@@ -80,6 +81,7 @@ class Csv(Adapter):
     """Reads a CSV of image classes."""
 
     tasks = (TaskType.CLASSIFICATION,)
+    also_called = ("tsv",)
 
     def __init__(
         self,
@@ -126,6 +128,8 @@ class Csv(Adapter):
             names, _ = probe.files(probe.path, frozenset((".csv", ".tsv")), depth=0)
             paths = [probe.path / name for name in names[:20]]
         for path in paths:
+            if other_format(path, probe.head(path)):
+                continue
             try:
                 columns = _columns_of(cls(path))
             except AmbiguousError as error:

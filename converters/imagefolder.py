@@ -72,6 +72,7 @@ class ImageFolder(Adapter):
     """Reads a folder per class."""
 
     tasks = (TaskType.CLASSIFICATION,)
+    also_called = ("imagenet", "classification", "folder")
 
     def __init__(
         self,

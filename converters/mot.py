@@ -120,6 +120,7 @@ class Mot(Adapter):
     """Reads MOTChallenge text files."""
 
     tasks = (TaskType.OBJECT_DETECTION,)
+    also_called = ("motchallenge",)
 
     def __init__(
         self,

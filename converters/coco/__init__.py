@@ -37,6 +37,7 @@ class Coco(Adapter):
         TaskType.INSTANCE_SEGMENTATION,
         TaskType.OBJECT_DETECTION,
     )
+    also_called = ("mscoco", "lvis", "objects365", "panoptic")
 
     def __init__(
         self,

@@ -74,6 +74,7 @@ class Yolo(Adapter):
     """Reads YOLO labels and predictions."""
 
     tasks = (TaskType.KEYPOINT_DETECTION, TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION)
+    also_called = ("ultralytics", "darknet")
 
     def __init__(
         self,
@@ -183,7 +184,8 @@ def _matches_without_names(probe: Probe) -> Iterator[Match]:
     if not sample or any(lines.findings or not all(map(_is_object, lines.rows)) for lines in sample):
         return
     shapes, tasks, question = _shapes(sample, None)
-    entries = (parent / name for parent in (probe.path, *probe.path.absolute().parents[:3]) for name in ENTRIES[:3])
+    above = [probe.path / "/".join([".."] * up) for up in range(1, 4)]
+    entries = (Path(os.path.normpath(folder / name)) for folder in above for name in ENTRIES[:3])
     named = next((path for path in entries if path.is_file() and _is_entry(probe, path)), None)
     naming = "in which data.yaml or classes.txt are the names of the classes? Put it in place of DATA.yaml"
     if named is not None:

@@ -27,9 +27,9 @@ def detect(
         print(printable(found.describe()))
     if found.is_sure:
         return
-    if not found and not as_json:
-        advice = found.obstacles() or ["'labelferry formats' lists the known ones"]
-        print_error("\n".join([f"{path}: no format recognises it", *advice]))
-    elif not as_json:
-        print_error(f"{path}: {found.question} Run the command of the one that is meant.")
+    if not as_json:
+        text = "\n".join([f"{path}: no format recognises it", *found.obstacles()])
+        if found:
+            text = f"{path}: not sure; say what is meant: run one of the commands, with what is in capitals filled in"
+        print_error(text)
     raise SystemExit(1)

@@ -190,15 +190,14 @@ def detect_one(path: str | Path, given: Mapping[str, Any]) -> Detection:
         return meant[0]
     obstacles = "".join(f"\n{line}" for line in found.obstacles())
     if not found:
-        raise UsageError(
-            f"{path}: no format recognises it; say which it has with --from ('labelferry formats' lists them){obstacles}"
-        )
+        text = "no format recognises it; say which it has with --from ('labelferry formats' lists them)"
+        raise UsageError(f"{path}: {text}{obstacles}")
     listed = "\n".join(detection.describe() for detection in found)
     raise UsageError(f"{path}: say which of these is meant:\n{listed}{obstacles}")
 
 
 def explain(path: str | Path, format: str) -> str:
-    """What a path looks like that a format cannot open: the end of a message, empty if nothing is recognised.
+    """What a path looks like that a format cannot read; empty if nothing else is recognised.
 
     Args:
         path: a file or a folder.
@@ -206,11 +205,11 @@ def explain(path: str | Path, format: str) -> str:
     """
     found = detect(path)
     if len(found) == 1 and found[0].format.partition(":")[0] != format.partition(":")[0]:
-        return f"; it looks like {found[0].match.flavour}: --from {found[0].format}"
+        return f"it looks like {found[0].match.flavour}: --from {found[0].format}"
     if not found.unsupported:
         return ""
     one = found.unsupported[0]
-    return f"; {'it' if one.path == found.path else one.path} looks like {one.what}: {one.advice}"
+    return f"{'it' if one.path == found.path else one.path} looks like {one.what}: {one.advice}"
 
 
 def _agrees(match: Match, given: Mapping[str, Any]) -> bool:

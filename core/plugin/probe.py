@@ -29,8 +29,8 @@ class Match(NamedTuple):
         images: how many images there are, None if that is not known cheaply.
         exact: whether it is exactly so many; else there are at least as many.
         options: the adapter's options that it needs.
-        question: what a sample does not show, and the options that answer it, as `--obb`; empty if there is no question.
-            Each of these options answers it when it is given.
+        question: what a sample does not show, and the options that answer it, as `--obb`: each answers it if it is
+            given. Empty: there is no question.
         variant: the variant of the format, as `kitti` of `labelformat:kitti`.
         is_output: whether labelferry has written it there itself: it counts only where nothing else is recognised.
     """

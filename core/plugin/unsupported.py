@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import codecs
 import csv
+import mmap
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -47,7 +48,7 @@ class Unsupported(NamedTuple):
         return f"{self.path}: it looks like {self.what}: {self.advice}"
 
 
-def unsupported_format(name: str) -> str:
+def advice_on(name: str) -> str:
     """What to do about a format that is not supported, by its name as people write it; empty if it is not known."""
     wanted = _letters(name)
     return next((advice for known, advice in _ADVICE.items() if _letters(known) == wanted), "")
@@ -87,11 +88,10 @@ def recognise(probe: Probe, path: Path) -> Unsupported | None:
     head = probe.head(path)
     if found := _unreadable(path, head):
         return found
-    if name := other_format(path, head):
-        return Unsupported(path, name, _ADVICE[name])
     if fault := _fault(probe, path, head):
         return Unsupported(path, fault, "make or download it again", "broken")
-    return None
+    name = other_format(path, head)
+    return Unsupported(path, name, _ADVICE[name]) if name else None
 
 
 _EMPTY = "an empty file"
@@ -325,7 +325,7 @@ _COLUMNS: tuple[tuple[str, frozenset[str]], ...] = tuple(
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _LINES = (
     ("DOTA", re.compile(rf"(imagesource:|({_NUMBER} +){{8}}[A-Za-z][\w-]* +[012]$)")),
-    ("ICDAR", re.compile(rf"{_NUMBER}(, *{_NUMBER}){{7}},(?!{_NUMBER}(,|$)).")),
+    ("ICDAR", re.compile(rf"{_NUMBER}(, *{_NUMBER}){{7}}, *(?! |{_NUMBER} *(,|$)).")),
     ("ICDAR", re.compile(r'\d+,? +\d+,? +\d+,? +\d+,? +".*"$')),
     ("VisDrone", re.compile(r"\d+,\d+,\d+,\d+,[01],(\d|1[01]),[01],[012],?$")),
     ("VisDrone", re.compile(r"\d+,\d+,\d+,\d+,\d+,\d+,[01],(\d|1[01]),[01],[012],?$")),
@@ -351,7 +351,7 @@ def other_format(path: Path, head: bytes) -> str:
     if _SHARD.search(path.name):
         return "TFRecord"
     if suffix in (".json", ".jsonl", ".ndjson", ".odgt", ".manifest", ".geojson"):
-        return _json_format(head, suffix)
+        return _json_format(path, head)
     text = head.decode("utf-8", "replace").removeprefix("\ufeff")
     if suffix == ".xml":
         if re.search(r"<annotation\b", text) and "<polygon>" in text and "<pt>" in text:
@@ -373,12 +373,21 @@ def other_format(path: Path, head: bytes) -> str:
     return ""
 
 
-def _json_format(head: bytes, suffix: str) -> str:
+def _json_format(path: Path, head: bytes) -> str:
     keys = {key.decode("utf-8", "replace").replace(" ", "#") for key in re.findall(rb'"([^"\\\n]{1,40})"\s*:', head)}
+    is_labelbox = "data_row" in keys and path.suffix.lower() == ".ndjson"  # as it is supported
     for name, wanted, unwanted in _JSON_KEYS:
-        if wanted <= keys and not unwanted & keys and not (name == "Labelbox" and suffix == ".ndjson"):
+        if wanted <= keys and not unwanted & keys and not is_labelbox and not _has_key(path, head, unwanted):
             return name
     return ""
+
+
+def _has_key(path: Path, head: bytes, keys: Collection[str]) -> bool:
+    """Whether one of these keys is in the part of a file that has not been looked at."""
+    if not keys or path.stat().st_size <= len(head):
+        return False
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return any(content.find(f'"{key}"'.encode()) >= 0 for key in keys)
 
 
 def _csv_format(lines: list[str]) -> str:

@@ -146,6 +146,8 @@ def convert(
             raise
         if failed:
             task_folder.discard()
+            if not any(tally.objects.values()) and (text := _explanation(adapter, name)):
+                tally.add([Finding.note("other-format", source_name, text)])
 
     report = make_report(
         name,
@@ -201,16 +203,24 @@ def _opened(adapter: Adapter, format: str, request: Request) -> Export:
     """The export, opened; the error of one of another format says which that is."""
     try:
         return adapter.open(request)
-    except AmbiguousError:
-        raise
     except ExportError as error:
-        path = getattr(adapter, "path", None)
-        if path is None or not os.path.exists(path):
+        text = _explanation(adapter, format)
+        if not text:
             raise
-        from labelferry.plugin.detect import explain
+        message = f"{error.message}; {text}"
+        if isinstance(error, AmbiguousError):
+            raise AmbiguousError(message, where=error.where) from None
+        raise ExportError(message, where=error.where, code=error.code, lost=error.lost) from None
 
-        text = error.message + explain(path, format)
-        raise ExportError(text, where=error.where, code=error.code, lost=error.lost) from None
+
+def _explanation(adapter: Adapter, format: str) -> str:
+    """What the export looks like if it is not of this format; empty if that is not known."""
+    path = getattr(adapter, "path", None)
+    if path is None or not os.path.exists(path):
+        return ""
+    from labelferry.plugin.detect import explain
+
+    return explain(path, format)
 
 
 def _footage(given: Options, pattern: re.Pattern[str] | None, first_frame: int, progress: Progress | None) -> Footage:
