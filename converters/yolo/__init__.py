@@ -244,6 +244,7 @@ class _YoloExport(Export):
     """An export. `source` of an image are its `_Labels`."""
 
     first_frame = 1
+    drawn_on = "upright"  # as Ultralytics reads images: https://docs.ultralytics.com/reference/data/utils/ (exif_size)
 
     def __init__(self, adapter: Yolo, request: Request) -> None:
         layout = read_layout(adapter.path, adapter.split, request.frames)
@@ -298,7 +299,8 @@ class _YoloExport(Export):
             sharing = self._shared.get(one.label or "", [])
             path = one.label if one.image in sharing[:1] or not sharing else None  # its lines are counted once
             files = (one.image, path) if path else (one.image,)
-            image = Image(prefixes[folder] + name, _Labels(path, one.split, self._columns), files=files)
+            labels = _Labels(path, one.split, self._columns)
+            image = Image(prefixes[folder] + name, labels, files=files, path=one.image)
             if sharing:
                 text = f"the label file {one.label} would be that of {len(sharing)} images: {', '.join(sharing[:3])}"
                 yield Refused(image, Finding.error("label-shared", one.image, text))
@@ -398,7 +400,7 @@ class _YoloExport(Export):
 
 
 def _size_of(image: Image) -> tuple[int, int]:
-    """(width, height) of an image in pixels."""
+    """(width, height) in pixels of the picture that the labels of an image are for."""
     try:
         return image.size or image_size(image.files[0])
     except OSError as error:
