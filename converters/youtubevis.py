@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import zip_longest
@@ -31,6 +32,7 @@ from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.export import Export, Request, in_batches
 from labelferry.plugin.probe import Match, Probe, json_files, match_results
 from labelferry.plugin.registry import register
+from labelferry.reading.keys import key_evidence
 from labelferry.reading.text import decode_part, json_fault, read_bytes_without_bom
 from labelferry.task_type import TaskType
 
@@ -62,7 +64,7 @@ class _Track(Struct):
     video_id: int | str
     category_id: Annotated[int, Meta(ge=-(2**53), le=2**53)]
     id: int | str | None = None
-    score: float | None = None
+    score: float | UnsetType = UNSET
     bboxes: list[_Box | None] | None = None
     segmentations: list[Raw] | None = None
 
@@ -72,6 +74,15 @@ class _Dataset(Struct):
     annotations: list[Raw] | UnsetType = UNSET
     categories: list[_Category] | UnsetType = UNSET
 
+
+_FIELDS = msgspec.json.Decoder(dict[str, Raw])
+_IGNORED = {
+    _Dataset: ("info", "licenses"),
+    _Category: ("supercategory",),
+    _Video: ("length", "license", "coco_url", "flickr_url", "date_captured"),
+    _Track: ("areas", "iscrowd", "width", "height", "length", "category", "occlusion"),
+}
+"""Keys of the format that are not read: no misspelt ones."""
 
 _DATASET = msgspec.json.Decoder(_Dataset)
 _LIST = msgspec.json.Decoder(list[Raw])
@@ -144,23 +155,27 @@ class _VisExport(Export):
 
     def __init__(self, path: Path, dataset: Path | None, request: Request) -> None:
         self._path = str(path)
-        content, is_results = _parse(path)
+        self._unread: Counter[str] = Counter()
+        content, is_results = _parse(path, self._unread)
         if is_results and dataset is None:
             text = "a results file, a bare list; name the file with the videos and categories with --dataset"
             raise ExportError(text, where=str(path), code="results-without-dataset")
-        base = content if dataset is None else _parse(dataset)[0]
+        base = content if dataset is None else _parse(dataset, self._unread)[0]
         if base.videos is UNSET or base.categories is UNSET or content.annotations is UNSET:
             text = "it needs 'videos', 'categories' and 'annotations'; is it a YouTube-VIS file?"
             raise ExportError(text, where=str(path), code="not-youtubevis")
         self._findings: list[Finding] = []
-        self._videos = _read_videos(base.videos, dataset or path, self._findings)
-        self._tracks = _read_tracks(content.annotations, self._videos, path, self._findings)
-        has_masks = any(
-            not _is_null(mask)
-            for tracks in self._tracks.values()
-            for track in tracks
-            for mask in track.segmentations or ()
-        )
+        self._videos = _read_videos(base.videos, dataset or path, self._findings, self._unread)
+        self._not_listed = sum(finding.lost_images + finding.merged_images for finding in self._findings)
+        tracks = _read_tracks(content.annotations, self._videos, path, self._findings, self._unread)
+        self._tracks: dict[int | str, list[_Track]] = {}
+        for track in tracks:
+            self._tracks.setdefault(track.video_id, []).append(track)
+        self._has_scores = any(track.score is not UNSET for track in tracks)
+        if is_results and tracks and not self._has_scores:
+            text = "no result has a score, which results of YouTube-VIS have; the one of --score is taken"
+            self._findings.append(Finding.warning("results-without-scores", str(path), text, len(tracks)))
+        has_masks = any(not _is_null(mask) for track in tracks for mask in track.segmentations or ())
         super().__init__(
             request,
             YouTubeVis.tasks if has_masks else (TaskType.OBJECT_DETECTION,),
@@ -172,7 +187,10 @@ class _VisExport(Export):
         return {**self.__dict__, "_videos": {}, "_tracks": {}, "_findings": []}
 
     def count_images(self) -> int:
-        return sum(len(video.file_names) for video in self._videos.values())
+        return self._not_listed + sum(len(video.file_names) for video in self._videos.values())
+
+    def judge(self, evidence: Mapping[str, int]) -> Iterator[Finding]:
+        yield from super().judge(Counter(evidence) + self._unread)
 
     def images(self) -> Iterator[Image | Finding]:
         yield from self._findings
@@ -188,7 +206,7 @@ class _VisExport(Export):
                 number = numbers[place]
                 frame = int(number[1]) if number and all(numbers) else place
                 named = video.name or os.path.dirname(name.replace("\\", "/")) or str(video.id)
-                source = _source(tracks, place, size, found[place], boxes_suffice)
+                source = _source(tracks, place, size, found[place], boxes_suffice, self._has_scores)
                 yield Image(name, source, VideoFrame(named, frame))
 
     def read(self, images: Sequence[Image], payload: Any) -> Iterator[Batch]:
@@ -256,27 +274,37 @@ class _VisExport(Export):
         return f"{self._path}, annotation id {image.source.ids[place]}, {image.file_name}"
 
 
-def _read_videos(raws: list[Raw], path: Path, findings: list[Finding]) -> dict[int | str, _Video]:
-    """Videos by their id."""
-    videos: dict[int | str, _Video] = {}
+def _read_videos(raws: list[Raw], path: Path, findings: list[Finding], unread: Counter[str]) -> dict[int | str, _Video]:
+    """Videos by their id. One that is listed twice counts once; different ones of one id are left out, as it is not
+    known whose tracks are whose."""
+    videos: dict[int | str, list[_Video]] = {}
     for index, raw in enumerate(raws):
-        where = f"{path}, video {index}"
+        _count_keys(_Video, raw, unread)
         try:
             video = _VIDEO.decode(raw)
         except _UNDECODABLE as error:
-            findings.append(Finding.error("broken-video", where, str(error)))
+            lost = _count_names(raw)
+            findings.append(Finding.error("broken-video", f"{path}, video {index}", str(error), lost_images=lost))
             continue
-        if videos.setdefault(video.id, video) is not video:
-            findings.append(Finding.error("video-id-twice", where, f"two videos have the id {video.id}"))
-    return videos
+        videos.setdefault(video.id, []).append(video)
+    for id, group in videos.items():
+        where, frames = f"{path}, video id {id}", [len(video.file_names) for video in group]
+        if len(group) > 1 and all(video == group[0] for video in group):
+            text = f"the video is listed {len(group)} times; counted once"
+            findings.append(Finding.repair("video-twice", where, text, merged_images=sum(frames[1:])))
+        elif len(group) > 1:
+            text = f"{len(group)} videos have this id: whose tracks are whose?"
+            findings.append(Finding.error("video-id-twice", where, text, lost_images=sum(frames)))
+    return {id: group[0] for id, group in videos.items() if all(video == group[0] for video in group)}
 
 
 def _read_tracks(
-    raws: list[Raw], videos: Mapping[int | str, _Video], path: Path, findings: list[Finding]
-) -> dict[int | str, list[_Track]]:
-    """Tracks by their video, each with an entry for every frame."""
-    tracks: dict[int | str, list[_Track]] = {}
+    raws: list[Raw], videos: Mapping[int | str, _Video], path: Path, findings: list[Finding], unread: Counter[str]
+) -> list[_Track]:
+    """Tracks of these videos, each with an entry for every frame, and with a score if any has one."""
+    tracks: list[tuple[_Track, str, Raw]] = []
     for index, raw in enumerate(raws):
+        _count_keys(_Track, raw, unread)
         where = f"{path}, annotation {index}"
         try:
             track = _TRACK.decode(raw)
@@ -286,7 +314,7 @@ def _read_tracks(
         where += f" (id {track.id})" if track.id is not None else ""
         video = videos.get(track.video_id)
         if video is None:
-            text = f"video_id {track.video_id!r} is not the id of any video"
+            text = f"video_id {track.video_id!r} is not the id of any video that is read"
             findings.append(Finding.error("unknown-video", where, text, lost=_count_objects(raw)))
             continue
         lengths = {len(column) for column in (track.bboxes, track.segmentations) if column is not None}
@@ -295,8 +323,34 @@ def _read_tracks(
             text = f"{have} entries in bboxes and segmentations, the video has {len(video.file_names)} frames"
             findings.append(Finding.error("track-length", where, text, lost=_count_objects(raw)))
             continue
-        tracks.setdefault(track.video_id, []).append(track)
-    return tracks
+        tracks.append((track, where, raw))
+    if any(track.score is not UNSET for track, _, _ in tracks):
+        text = "it has no score, other annotations of the file have one"
+        for track, where, raw in tracks:
+            if track.score is UNSET:
+                findings.append(Finding.error("score-missing", where, text, lost=_count_objects(raw)))
+        return [track for track, _, _ in tracks if track.score is not UNSET]
+    return [track for track, _, _ in tracks]
+
+
+def _count_keys(kind: type[Struct], raw: Raw, unread: Counter[str]) -> None:
+    """Count the keys of a record that are not read."""
+    try:
+        given = _FIELDS.decode(raw).keys()
+    except _UNDECODABLE:  # which is reported when the record is read
+        return
+    known = kind.__struct_fields__
+    missing = tuple(name for name in known if name not in given)
+    unread.update(key_evidence(key, missing, _IGNORED[kind]) for key in given if key not in known)
+
+
+def _count_names(video: Raw) -> int:
+    """How many frames a broken video names."""
+    try:
+        names = msgspec.json.decode(_FIELDS.decode(video)["file_names"])
+    except (*_UNDECODABLE, KeyError):
+        return 0
+    return len(names) if isinstance(names, list) else 0
 
 
 def _is_null(mask: Raw) -> bool:
@@ -323,7 +377,14 @@ def _objects_by_frame(tracks: list[_Track], frames: int) -> list[int]:
     return found
 
 
-def _source(tracks: list[_Track], place: int, size: tuple[int, int] | None, found: int, boxes_suffice: bool) -> _Source:
+def _source(
+    tracks: list[_Track],
+    place: int,
+    size: tuple[int, int] | None,
+    found: int,
+    boxes_suffice: bool,
+    has_scores: bool,
+) -> _Source:
     """What the tracks have at one frame; where boxes suffice, without the masks of objects that have one."""
     seen, boxes, masks = [], [], []
     for track in tracks:
@@ -333,25 +394,28 @@ def _source(tracks: list[_Track], place: int, size: tuple[int, int] | None, foun
             seen.append(track)
             boxes.append(box or (np.nan,) * 4)
             masks.append(_NONE if box is not None and boxes_suffice else mask)
-    scores = None
-    if any(track.score is not None for track in seen):
-        scores = np.array([np.nan if track.score is None else track.score for track in seen])
     return _Source(
         np.array([track.category_id for track in seen], np.int64),
         tuple([track.id for track in seen]),
         np.array(boxes, np.float64).reshape(-1, 4),
-        scores,
+        np.array([track.score for track in seen], np.float64) if has_scores else None,
         b"" if all(mask is _NONE for mask in masks) and (boxes_suffice or not seen) else b"[" + b",".join(masks) + b"]",
         size,
         found,
     )
 
 
-def _parse(path: Path) -> tuple[_Dataset, bool]:
-    """A file, and whether it is a bare list of results."""
+def _parse(path: Path, unread: Counter[str]) -> tuple[_Dataset, bool]:
+    """A file, and whether it is a bare list of results; keys that are not read are counted."""
     content = read_bytes_without_bom(path)
     is_results = content[:64].lstrip()[:1] == b"["
     try:
-        return (_Dataset(annotations=_LIST.decode(content)) if is_results else _DATASET.decode(content)), is_results
+        if is_results:
+            return _Dataset(annotations=_LIST.decode(content)), True
+        dataset, fields = _DATASET.decode(content), _FIELDS.decode(content)
+        _count_keys(_Dataset, Raw(content), unread)
+        for category in _LIST.decode(fields["categories"]) if "categories" in fields else ():
+            _count_keys(_Category, category, unread)
+        return dataset, False
     except _UNDECODABLE as error:
         raise json_fault(error, path, content) from None

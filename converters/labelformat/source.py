@@ -89,6 +89,11 @@ def _check_names(data: Any, path: Path) -> None:
 def _coco(path: Path, task: TaskType) -> int:
     data, count = read_json(path), 0
     _check_names(data, path)
+    ids: set[str] = set()
+    for where, image in _entries(data, "images", path):
+        if (key := repr(image.get("id"))) in ids:
+            raise _wrong(where, "id", image.get("id"), "an id of its own: another image has it")
+        ids.add(key)
     for where, annotation in _entries(data, "annotations", path):
         count += 1
         if task is TaskType.OBJECT_DETECTION:
@@ -147,8 +152,10 @@ def _elements(path: Path) -> Any:
 
 
 def _pascalvoc(path: Path, task: TaskType) -> int:
+    """Elements with a box, whatever their name."""
     names = find_files(path, frozenset((".xml",)))
-    return sum(len(_elements(path / name).findall("object")) for name in names)
+    roots = (_elements(path / name) for name in names)
+    return sum(one.tag == "object" or one.find("bndbox") is not None for root in roots for one in root)
 
 
 def _cvat(path: Path, task: TaskType) -> int:

@@ -159,8 +159,9 @@ def run_findings(export: Export, tally: Tally, listed: int, source: str, allow_e
         yield Finding.error("no-images", source, "the export lists no image")
         return
     if not allow_empty:
-        yield from _label_files(tally.evidence, export.label_folders, source)
-        if not tally.found + tally.interpolated and not tally.count("error"):
+        of_label_files = list(_label_files(tally.evidence, export.label_folders, source))
+        yield from of_label_files
+        if not (tally.found + tally.interpolated or tally.count("error") or of_label_files):
             text = "the export lists no object for any of its images; --allow-empty accepts this"
             yield Finding.warning("no-objects", source, text)
 

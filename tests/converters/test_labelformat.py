@@ -428,6 +428,14 @@ def test_values_of_another_type_are_errors(
     assert words in found[code][0][1]
 
 
+def test_images_of_one_id_are_an_error(export: Path, fails: Any) -> None:
+    data = json.loads(coco(export).read_text())
+    data["images"][2]["id"] = data["images"][1]["id"]
+    (export / "a.json").write_text(json.dumps(data))
+    found = fails(export / "a.json", format="labelformat:coco", task="object-detection")
+    assert "another image has it" in found["broken-annotation"][0][1]
+
+
 def test_lines_that_labelformat_skips_are_errors(fixtures: Path, export: Path, convert: Any) -> None:
     (export / "labels").mkdir()
     (export / "labels/a.txt").write_text("0 0.5 0.5 0.5 0.5\n0 0.5 0.5\nx 0.5 0.5 0.5 0.5\n")

@@ -951,12 +951,8 @@ def test_images_without_labels_are_counted_by_split(tmp_path: Path, convert: Con
     ((_, message),) = fails(tmp_path, format="voc", split="some")["no-labels"]
     assert f"in {tmp_path}" in message
     convert(tmp_path, format="voc")
-    assert [(f.code, f.examples[0][1]) for f in convert.report.warnings] == [  # type: ignore[attr-defined]
-        (
-            "split-without-labels",
-            "none of the 1 images of the split 'test' has a label file, those of other splits have",
-        )
-    ]
+    (warning,) = convert.report.warnings  # type: ignore[attr-defined]
+    assert (warning.code, "'test'" in warning.examples[0][1]) == ("split-without-labels", True)
     assert convert(tmp_path, format="voc", split="some", allow_empty=True) == {"test/a.png": []}
 
 

@@ -116,7 +116,7 @@ def test_faults_are_named(fails: Any, changed: Any) -> None:
             {**car, "id": 5, "bboxes": 7},
             {**car, "id": 6, "segmentations": [{"size": [1, 1], "counts": [1]}, None, None]},
         ]
-        content["videos"] += [{**content["videos"][0]}, {"id": 10}]
+        content["videos"] += [{**content["videos"][1], "file_names": ["a.png"]}, {"id": 10}]
 
     found = fails(changed(edit), format="youtubevis")
     assert found.keys() == {
@@ -130,6 +130,54 @@ def test_faults_are_named(fails: Any, changed: Any) -> None:
     }
     assert found["track-length"][0][0].endswith("annotation 0 (id 1)")
     assert "annotation id 6, street walk/00000.png" in found["broken-segmentation"][0][0]
+
+
+def test_videos_of_one_id_are_counted_once_or_left_out(convert: Any, changed: Any) -> None:
+    convert(changed(lambda content: content["videos"].append(content["videos"][0])), format="youtubevis")
+    report = convert.report
+    assert {finding.code: finding.count for finding in report.repairs} == {"video-twice": 1}
+    assert (report.images, report.found_images, report.merged_images, report.lost_images) == (4, 7, 3, 0)
+
+    def edit(content: Any) -> None:
+        content["videos"] += [{**content["videos"][0], "height": 50}, {"id": 10, "file_names": ["a.png", 7]}]
+
+    convert(changed(edit), format="youtubevis", on_error="skip")
+    report = convert.report
+    assert {finding.code for finding in report.errors} == {"video-id-twice", "broken-video", "unknown-video"}
+    assert (report.images, report.found_images, report.lost_images) == (1, 9, 8)
+
+
+def test_a_score_that_is_null_or_missing_among_others_is_an_error(fails: Any, changed: Any) -> None:
+    """Also where no track of the same frame has a score."""
+    for score, code in ((None, "broken-annotation"), (0.5, "score-missing")):
+        found = fails(
+            changed(lambda content, score=score: content["annotations"][0].update(score=score)), format="youtubevis"
+        )
+        assert found.keys() == {code}
+
+
+def test_keys_that_are_not_read_are_noted(convert: Any, changed: Any) -> None:
+    def edit(content: Any) -> None:
+        content["annotations"][0].update(areas=[1, 2, 3], colour="red")
+        content["annotations"][1].update(scores=0.5)
+        content["videos"][0]["nme"] = "a"
+        content["videos"][0].pop("name", None)
+        for video in content["videos"]:
+            video.pop("length", None)
+
+    convert(changed(edit), format="youtubevis")
+    notes = {message for note in convert.report.notes for _, message in note.examples}
+    assert {"'areas' is not read (2 times)", "'colour' is not read"} <= notes
+    assert [(warning.code, warning.count) for warning in convert.report.warnings] == [("unknown-key", 2)]
+
+
+def test_results_without_scores_are_a_warning(convert: Any, vis: Path, tmp_path: Path) -> None:
+    results = json.loads((vis / "results.json").read_text())
+    for result in results:
+        del result["score"]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    convert(tmp_path / "results.json", format="youtubevis", dataset=vis / "instances.json")
+    assert [warning.code for warning in convert.report.warnings] == ["results-without-scores"]
 
 
 def test_text_that_is_not_utf_8_is_an_error_of_its_video_or_annotation(convert: Any, vis: Path, tmp_path: Path) -> None:
