@@ -142,7 +142,8 @@ class CocoExport(Export):
                 files = tuple(f"{self._masks}/{png}" for png in pngs)
                 source = tuple(bytes(segments) for _, segments in given), _size(record)
             frame = _frame_of(record, columns.videos) if columns.videos else None
-            image = Image(name, source, frame, None, files)
+            path = "" if self._folder is None else str(self._folder / name)
+            image = Image(name, source, frame, files=files, path=path)
             yield Refused(image, columns.refused[row]) if row in columns.refused else image
 
     def judge(self, evidence: Mapping[str, int]) -> Iterator[Finding]:
