@@ -27,15 +27,13 @@ _ROUNDING = 0.005
 
 
 def are_class_files(paths: Iterable[str]) -> bool:
-    """Whether the first label files that are not empty hold classes."""
-    found = False
+    """Whether any of these label files, none of which has a line of numbers, holds only classes."""
     for path in paths:
         with suppress(ExportError):
             lines = _lines(read_label_file(path), path)
-            if not all(_LINE.fullmatch(text) for _, text in lines):
-                return False
-            found = found or bool(lines)
-    return found
+            if lines and all(_LINE.fullmatch(text) for _, text in lines):
+                return True
+    return False
 
 
 def class_of(content: bytes, path: str, categories: Sequence[Category]) -> Annotations:
