@@ -33,6 +33,7 @@ from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.export import Export, Request
 from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
+from labelferry.plugin.unsupported import other_format
 from labelferry.reading.images import IMAGE_EXTENSIONS, MAX_FRAMES, find_files, image_size
 from labelferry.reading.keys import unread_keys
 from labelferry.reading.text import read_names, read_text
@@ -119,6 +120,7 @@ class Mot(Adapter):
     """Reads MOTChallenge text files."""
 
     tasks = (TaskType.OBJECT_DETECTION,)
+    also_called = ("motchallenge",)
 
     def __init__(
         self,
@@ -170,8 +172,9 @@ class Mot(Adapter):
         ]
         names = [name for name in probe.listing(probe.path)[0] if name.lower().endswith(".txt")]
         if not folders:
-            head = probe.head(probe.path / names[0]) if names else b""
-            if re.match(rb"\s*\d+,\s*-?\d+(,\s*-?[\d.]+){5,8}\s", head):
+            path = probe.path / names[0] if names else probe.path
+            head = probe.head(path)
+            if re.match(rb"\s*\d+,\s*-?\d+(,\s*-?[\d.]+){5,8}\s", head) and not other_format(path, head):
                 yield Match(probe.path, "MOTChallenge results", cls.tasks)
             return
         lengths = [_info(folder).length for folder in folders]

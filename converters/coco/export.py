@@ -28,6 +28,7 @@ from labelferry.converters.coco.panoptic import read_panoptic
 from labelferry.converters.coco.parsing import ImageRecord
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
+from labelferry.lightly.names import image_name
 from labelferry.masks.coco import masks_from_coco
 from labelferry.model import Annotations, Image, Listed, Refused, VideoFrame
 from labelferry.plugin.export import Export, Request
@@ -129,7 +130,7 @@ class CocoExport(Export):
             name = record.file_name
             if self._folder is not None and os.path.isabs(name):
                 name = _relative(name, self._folder)
-            else:
+            elif self._prefix and _is_name(name):
                 name = self._prefix + name
             files: tuple[str, ...] = ()
             if self._folder is not None and (record.width is None or record.height is None):
@@ -142,7 +143,8 @@ class CocoExport(Export):
                 files = tuple(f"{self._masks}/{png}" for png in pngs)
                 source = tuple(bytes(segments) for _, segments in given), _size(record)
             frame = _frame_of(record, columns.videos) if columns.videos else None
-            image = Image(name, source, frame, None, files, "" if self._folder is None else f"{self._folder}/{name}")
+            path = "" if self._folder is None else str(self._folder / name)
+            image = Image(name, source, frame, files=files, path=path)
             yield Refused(image, columns.refused[row]) if row in columns.refused else image
 
     def judge(self, evidence: Mapping[str, int]) -> Iterator[Finding]:
@@ -317,6 +319,14 @@ def _size(record: ImageRecord) -> tuple[int, int]:
         return UNKNOWN
     width, height = (int(max(-_LARGEST, min(side, _LARGEST))) for side in (record.width, record.height))
     return (width, height) if (width, height) != UNKNOWN else (0, 0)  # which is refused, as what is negative is
+
+
+def _is_name(name: str) -> bool:
+    """Whether a name is one of a file below a folder; others are refused as they are."""
+    try:
+        return bool(image_name(name))
+    except ExportError:
+        return False
 
 
 def _relative(name: str, folder: Path) -> str:

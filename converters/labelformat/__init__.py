@@ -23,7 +23,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 
 from labelferry.converters.labelformat.source import count_objects
-from labelferry.errors import AmbiguousError, ExportError, LabelferryError, UsageError
+from labelferry.errors import AmbiguousError, ExportError, LabelferryError, UsageError, did_you_mean
 from labelferry.findings import Finding
 from labelferry.masks.coco import masks_of_image
 from labelferry.model import Annotations, Category, Image, VideoFrame
@@ -120,7 +120,8 @@ class Labelformat(Adapter):
     @classmethod
     def variant(cls, name: str) -> type[Adapter]:
         if name not in _input_classes():
-            raise UsageError(f"labelformat has no input {name!r}; it has {', '.join(cls.variants())}")
+            hint = did_you_mean(name, cls.variants())
+            raise UsageError(f"labelformat has no input {name!r}; it has {', '.join(cls.variants())}{hint}")
         return _variant(name)
 
 

@@ -77,6 +77,7 @@ class Voc(Adapter):
     """Reads Pascal VOC."""
 
     tasks = (TaskType.INSTANCE_SEGMENTATION, TaskType.SEMANTIC_SEGMENTATION, TaskType.OBJECT_DETECTION)
+    also_called = ("pascal", "pascal-voc")
 
     def __init__(
         self,

@@ -24,6 +24,12 @@ from labelferry.reading.text import read_label_file, read_names, read_text, read
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 
+ENTRIES = ("data.yaml", "dataset.yaml", "data.yml", "obj.data", "classes.txt", "labels/classes.txt")
+"""Usual names of the file that describes an export, the one that is taken first at the front."""
+
+DESCRIPTIONS = (".yaml", ".yml", ".data")
+"""Extensions of files that describe an export by any name."""
+
 _YAML_KEYS = ("path", *SPLITS, "names", "nc", "kpt_shape", "kpt_names")
 _YAML_UNREAD = ("flip_idx", "channels", "download", "minival", "roboflow")
 _DARKNET_KEYS = ("names", "classes", *SPLITS)
@@ -92,10 +98,10 @@ def find_entry(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    for name in ("data.yaml", "dataset.yaml", "data.yml", "obj.data", "classes.txt", "labels/classes.txt"):
+    for name in ENTRIES:
         if (path / name).is_file():
             return path / name
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in (".yaml", ".yml", ".data"))
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in DESCRIPTIONS)
     if len(found) != 1:
         what = f"several: {', '.join(p.name for p in found)}" if found else "none"
         raise ExportError(

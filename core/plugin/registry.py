@@ -10,6 +10,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -112,9 +113,34 @@ def _known_adapter(name: str) -> type[Adapter]:
             raise UsageError(f"the adapter of {name!r}, {entry.value}, is not a subclass of labelferry.Adapter")
         return cls
     if name not in _registered:
-        known = format_names()
-        raise UsageError(f"there is no format {name!r}; known formats: {', '.join(known)}{did_you_mean(name, known)}")
+        text = f"there is no format {name!r}; known formats: auto (detects it), {', '.join(format_names())}"
+        raise UsageError(f"{text}{_suggestion(name)}")
     return _registered[name]
+
+
+def _suggestion(name: str) -> str:
+    """The end of a message about an unknown format: the one that is meant, or what to do about one that is not
+    supported."""
+    from labelferry.plugin.unsupported import advice_on
+
+    names: dict[str, str] = {"auto": "auto"}
+    variants: dict[str, str] = {}
+    for format in format_names():
+        with suppress(UsageError):  # of a broken package, which `formats` reports
+            cls = _known_adapter(format)
+            names |= {_plain(alias): format for alias in (*cls.also_called, format)}
+            variants |= {_plain(variant): f"{format}:{variant}" for variant in cls.variants()}
+    plain = _plain(name)
+    without_number = re.sub(r"v?\d+$", "", plain)
+    if near := names.get(plain) or names.get(without_number) or variants.get(plain):
+        return f". Did you mean {near!r}?"
+    if advice := advice_on(name):
+        return f". It is not supported: {advice}"
+    return did_you_mean(name.lower(), [*format_names(), *variants.values()])
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _entry_points() -> dict[str, EntryPoint]:
