@@ -123,7 +123,8 @@ def _suggestion(name: str) -> str:
     supported."""
     from labelferry.plugin.unsupported import advice_on
 
-    names, variants = {"auto": "auto"}, {}
+    names: dict[str, str] = {"auto": "auto"}
+    variants: dict[str, str] = {}
     for format in format_names():
         with suppress(UsageError):  # of a broken package, which `formats` reports
             cls = _known_adapter(format)
