@@ -169,6 +169,7 @@ class _LightlyExport(Export):
     `Image.files` are these files and, with a folder of images, the image."""
 
     has_sizes = False
+    drawn_on = "stored"
 
     def __init__(self, adapter: Lightly, request: Request) -> None:
         self._images = adapter.images

@@ -317,7 +317,8 @@ class _MotExport(Export):
             image = f"{folder}/{name}" if name and (info.size is None or name == checked) else None
             source = _Source(file, layout, rows.numbers[low:high], rows.lines[low:high], info.size, image)
             path = f"{sequence.path}/{info.images}/{name or f'{number:06d}{info.extension}'}"
-            yield Image(path, source, VideoFrame(sequence.name, number), files=(*files, image) if image else files)
+            frame, own = VideoFrame(sequence.name, number), f"{folder}/{name}" if name else ""
+            yield Image(path, source, frame, files=(*files, image) if image else files, path=own)
 
     def labels(self, image: Image) -> Annotations:
         source: _Source = image.source
@@ -496,7 +497,7 @@ def _by_number(images: list[str], folder: str) -> dict[int, str]:
 
 
 def _check_size(image: str, size: tuple[int, int] | None) -> None:
-    """That an image has the size that seqinfo.ini gives, if both are known.
+    """That an image has the size that seqinfo.ini gives, as stored or upright, if both are known.
 
     Raises:
         ExportError: it has another.
@@ -505,7 +506,7 @@ def _check_size(image: str, size: tuple[int, int] | None) -> None:
         found = image_size(image) if size else None
     except ExportError:
         return
-    if size and found and found != size:
+    if size and found and sorted(found) != sorted(size):
         text = f"the image has {found[0]} x {found[1]} pixels, but seqinfo.ini says {size[0]} x {size[1]}"
         raise ExportError(text, where=image, code="image-size")
 

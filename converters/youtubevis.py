@@ -56,6 +56,7 @@ class _Video(Struct):
     name: str | None = None
     width: int | None = None
     height: int | None = None
+    length: int | None = None
 
 
 class _Track(Struct):
@@ -67,6 +68,7 @@ class _Track(Struct):
     score: float | UnsetType = UNSET
     bboxes: list[_Box | None] | None = None
     segmentations: list[Raw] | None = None
+    areas: list[float | None] | None = None
 
 
 class _Dataset(Struct):
@@ -79,8 +81,8 @@ _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _IGNORED = {
     _Dataset: ("info", "licenses"),
     _Category: ("supercategory",),
-    _Video: ("length", "license", "coco_url", "flickr_url", "date_captured"),
-    _Track: ("areas", "iscrowd", "width", "height", "length", "category", "occlusion"),
+    _Video: ("license", "coco_url", "flickr_url", "date_captured"),
+    _Track: ("iscrowd", "width", "height", "length", "category", "occlusion"),
 }
 """Keys of the format that are not read: no misspelt ones."""
 
@@ -296,6 +298,9 @@ def _read_videos(raws: list[Raw], path: Path, findings: list[Finding], unread: C
         elif len(group) > 1:
             text = f"{len(group)} videos have this id: whose tracks are whose?"
             findings.append(Finding.error("video-id-twice", where, text, lost_images=sum(frames)))
+        elif group[0].length not in (None, frames[0]):
+            text = f"its length is {group[0].length}, and file_names has {frames[0]} names"
+            findings.append(Finding.warning("video-length", where, text))
     return {id: group[0] for id, group in videos.items() if all(video == group[0] for video in group)}
 
 
@@ -324,6 +329,9 @@ def _read_tracks(
             text = f"{have} entries in bboxes and segmentations, the video has {len(video.file_names)} frames"
             findings.append(Finding.error("track-length", where, text, lost=_count_objects(raw)))
             continue
+        if areas := _count_areas_alone(track):
+            text = f"areas has values for {areas} frames for which neither bboxes nor segmentations has one"
+            findings.append(Finding.warning("area-alone", where, text, areas))
         tracks.append((track, where, raw))
     if any(track.score is not UNSET for track, _, _ in tracks):
         text = "it has no score, other annotations of the file have one"
@@ -367,6 +375,12 @@ def _count_objects(annotation: Raw) -> int:
     columns = [content.get(name) for name in ("bboxes", "segmentations")] if isinstance(content, dict) else []
     entries = zip_longest(*(column for column in columns if isinstance(column, list)))
     return sum(any(entry not in (None, []) for entry in of_frame) for of_frame in entries)
+
+
+def _count_areas_alone(track: _Track) -> int:
+    """Frames for which a track has an area, and neither box nor mask."""
+    columns = zip_longest(track.areas or (), track.bboxes or (), track.segmentations or ())
+    return sum(bool(area) and box is None and (mask is None or _is_null(mask)) for area, box, mask in columns)
 
 
 def _objects_by_frame(tracks: list[_Track], frames: int) -> list[int]:

@@ -7,6 +7,7 @@ A line an object, numbers relative to the image's width and height:
     class cx cy width height x1 y1 v1 ...     a pose, with `kpt_shape` in data.yaml
     ... confidence                            any of them, as predictions have it
     ... [confidence] track id                 any of them, of a tracked video
+    probability name                          one of the best classes of an image: `classes`
 
 All lines of an export have the same columns: `columns.decide`.
 
@@ -31,6 +32,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from labelferry.columns import UNKNOWN, Batch
+from labelferry.converters.yolo.classes import are_class_files, class_of
 from labelferry.converters.yolo.columns import Columns, decide, line_twice, note_columns, objects_of
 from labelferry.converters.yolo.layout import (
     DESCRIPTIONS,
@@ -73,7 +75,10 @@ _FRAME = re.compile(r"(.+)_(\d+)")
 class Yolo(Adapter):
     """Reads YOLO labels and predictions."""
 
-    tasks = (TaskType.KEYPOINT_DETECTION, TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION)
+    tasks = (
+        *(TaskType.KEYPOINT_DETECTION, TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION),
+        TaskType.CLASSIFICATION,
+    )
     also_called = ("ultralytics", "darknet")
 
     def __init__(
@@ -243,6 +248,7 @@ class _YoloExport(Export):
     """An export. `source` of an image are its `_Labels`."""
 
     first_frame = 1
+    drawn_on = "upright"  # as Ultralytics reads images: https://docs.ultralytics.com/reference/data/utils/ (exif_size)
 
     def __init__(self, adapter: Yolo, request: Request) -> None:
         layout = read_layout(adapter.path, adapter.split, request.frames)
@@ -262,6 +268,8 @@ class _YoloExport(Export):
             tasks.insert(0, TaskType.KEYPOINT_DETECTION)
         elif not adapter.obb and sample and (columns.polygons or (wants_masks and not is_whole)):
             tasks.insert(0, TaskType.INSTANCE_SEGMENTATION)
+        if not sample and are_class_files(islice(self._label_paths(), SAMPLE)):
+            tasks = [TaskType.CLASSIFICATION]
         super().__init__(request, tasks, layout.names, layout.files)
         if request.task and not (columns.is_guess and columns.ending == 2):
             columns = columns._replace(polygons=True)
@@ -295,7 +303,8 @@ class _YoloExport(Export):
             sharing = self._shared.get(one.label or "", [])
             path = one.label if one.image in sharing[:1] or not sharing else None  # its lines are counted once
             files = (one.image, path) if path else (one.image,)
-            image = Image(prefixes[folder] + name, _Labels(path, one.split, self._columns), files=files)
+            labels = _Labels(path, one.split, self._columns)
+            image = Image(prefixes[folder] + name, labels, files=files, path=one.image)
             if sharing:
                 text = f"the label file {one.label} would be that of {len(sharing)} images: {', '.join(sharing[:3])}"
                 yield Refused(image, Finding.error("label-shared", one.image, text))
@@ -319,6 +328,8 @@ class _YoloExport(Export):
     def labels(self, image: Image) -> Annotations:
         path: str | None = image.source.path
         content = b"" if path is None else read_label_file(path)
+        if self.source_task is TaskType.CLASSIFICATION:
+            return class_of(content, path or "", self.categories)
         found = count_lines(content)
         try:
             size = _size_of(image)
@@ -393,7 +404,7 @@ class _YoloExport(Export):
 
 
 def _size_of(image: Image) -> tuple[int, int]:
-    """(width, height) of an image in pixels."""
+    """(width, height) in pixels of the picture that the labels of an image are for."""
     try:
         return image.size or image_size(image.files[0])
     except OSError as error:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labelferry.errors import ExportError, UsageError, did_you_mean
+from labelferry.findings import Finding
 from labelferry.model import Category
 
 
@@ -115,6 +117,27 @@ def plan_categories(
         np.array(known, np.int64),
         np.array([ids[i] for i in known], np.int64),
     )
+
+
+_NO_NAME = re.compile(r"(?i:\.?nan|\.?inf|null|undefined|n/a)|None|\[.*\]|\{.*\}|[\W_]*")
+"""What programs write in place of a value that is missing, or that is no text; a class may well be called `none`."""
+
+
+def category_findings(categories: Iterable[Category]) -> Iterator[Finding]:
+    """Warnings of names that several categories or keypoints have, and of names that stand for a missing value."""
+    categories = list(categories)
+    for name, count in Counter(category.name for category in categories).items():
+        if count > 1:
+            text = f"{count} categories have the name {name!r}; --rename '{name}={name}' makes them one"
+            yield Finding.warning("category-name-twice", "", text)
+    for category in categories:
+        for name, count in Counter(category.keypoints).items():
+            if count > 1:
+                text = f"{count} keypoints of the category {category.name!r} have the name {name!r}"
+                yield Finding.warning("category-name-twice", "", text)
+        for what, name in [("a category", category.name), *(("a keypoint", name) for name in category.keypoints)]:
+            if _NO_NAME.fullmatch(name) or not name.isprintable():
+                yield Finding.warning("category-name-odd", "", f"{what} has the name {name!r}: is its name missing?")
 
 
 def _check_names(option: str, given: Iterable[str], names: set[str]) -> None:

@@ -14,11 +14,11 @@ from labelferry.reading.text import read_json, read_text, read_yaml
 Colour = tuple[int, int, int]
 
 _HEX = re.compile(r"#?([0-9a-fA-F]{6})")
-_LABELMAP = re.compile(r"(.+?)\s*:\s*(\d+\s*,\s*\d+\s*,\s*\d+|#[0-9a-fA-F]{6})\s*(?::.*)?")
+_LABELMAP = re.compile(r"([^:].*?)\s*:\s*(\d+\s*,\s*\d+\s*,\s*\d+|#[0-9a-fA-F]{6})\s*(?::.*)?")
 """CVAT's `name:r,g,b:parts:actions`."""
 
 _CAMVID = re.compile(r"(\d+\s+\d+\s+\d+)\s+(?!\d+\s)(\S.*)")
-"""CamVid's `r g b name`."""
+"""CamVid's `r g b name`; a fourth number is no part of the name."""
 
 
 VOC_CLASSES = (

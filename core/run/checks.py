@@ -6,11 +6,13 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding, counted
+from labelferry.lightly.categories import category_findings
+from labelferry.model import Category
 from labelferry.plugin.export import Export
 from labelferry.reading.input import InputDatasource
 from labelferry.report import Tally
@@ -141,11 +143,14 @@ def _simplified(name: str) -> str:
     return unicodedata.normalize("NFC", os.path.splitext(name)[0]).casefold()
 
 
-def run_findings(export: Export, tally: Tally, listed: int, source: str, allow_empty: bool) -> Iterator[Finding]:
+def run_findings(
+    export: Export, categories: Iterable[Category], tally: Tally, listed: int, source: str, allow_empty: bool
+) -> Iterator[Finding]:
     """What the sums of a run say.
 
     Args:
         export: that was converted.
+        categories: of the schema.
         tally: of all chunks.
         listed: images that the export has listed.
         source: the export, for messages.
@@ -155,6 +160,7 @@ def run_findings(export: Export, tally: Tally, listed: int, source: str, allow_e
         AmbiguousError: the export can be read in two ways.
     """
     yield from export.judge(tally.evidence)
+    yield from category_findings(categories)
     if not listed:
         yield Finding.error("no-images", source, "the export lists no image")
         return

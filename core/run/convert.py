@@ -128,7 +128,7 @@ def convert(
             removed = leave_out_collisions(task_folder.files, tally)
             if check is not None:
                 run.with_file -= sum(name in check.input.names for name in removed)
-            of_all = list(run_findings(export, tally, run.listed, source_name, given.allow_empty))
+            of_all = list(run_findings(export, plan.categories, tally, run.listed, source_name, given.allow_empty))
             of_all += survey.judge(tally.evidence)
             of_all += () if check is None else check.findings()
             tally.add(of_all)

@@ -158,7 +158,7 @@ def test_a_score_that_is_null_or_missing_among_others_is_an_error(fails: Any, ch
 
 def test_keys_that_are_not_read_are_noted(convert: Any, changed: Any) -> None:
     def edit(content: Any) -> None:
-        content["annotations"][0].update(areas=[1, 2, 3], colour="red")
+        content["annotations"][0].update(colour="red")
         content["annotations"][1].update(scores=0.5)
         content["videos"][0]["nme"] = "a"
         content["videos"][0].pop("name", None)
@@ -167,7 +167,7 @@ def test_keys_that_are_not_read_are_noted(convert: Any, changed: Any) -> None:
 
     convert(changed(edit), format="youtubevis")
     notes = {message for note in convert.report.notes for _, message in note.examples}
-    assert {"'areas' is not read (2 times)", "'colour' is not read"} <= notes
+    assert {"'iscrowd' is not read (2 times)", "'colour' is not read"} <= notes
     assert [(warning.code, warning.count) for warning in convert.report.warnings] == [("unknown-key", 2)]
 
 
@@ -196,6 +196,22 @@ def test_text_that_is_not_utf_8_is_an_error_of_its_video_or_annotation(convert: 
 def test_what_is_no_export(fails: Any, tmp_path: Path, text: str, code: str) -> None:
     (tmp_path / "a.json").write_text(text)
     assert code in fails(tmp_path / "a.json", format="youtubevis")
+
+
+def test_an_area_of_a_frame_without_box_and_mask_is_a_warning(convert: Any, changed: Any) -> None:
+    def edit(content: Any) -> None:
+        content["annotations"][1]["segmentations"][1] = None
+
+    convert(changed(edit), format="youtubevis")
+    assert [(warning.code, warning.count) for warning in convert.report.warnings] == [("area-alone", 1)]
+
+
+def test_a_length_other_than_the_number_of_file_names_is_a_warning(convert: Any, changed: Any) -> None:
+    def edit(content: Any) -> None:
+        content["videos"][1]["file_names"] = []
+
+    convert(changed(edit), format="youtubevis")
+    assert [(warning.code, warning.count) for warning in convert.report.warnings] == [("video-length", 1)]
 
 
 def entries(annotations: Any) -> int:

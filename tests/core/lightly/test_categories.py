@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labelferry.errors import ExportError, UsageError
-from labelferry.lightly.categories import parse_names, plan_categories
+from labelferry.lightly.categories import category_findings, parse_names, plan_categories
 from labelferry.model import Category
 
 CATEGORIES = [Category(90, "truck"), Category(3, "car"), Category(44, "person")]
@@ -96,3 +96,29 @@ def test_categories_that_lightly_cannot_have_are_refused(categories: list[Catego
     with pytest.raises(ExportError) as caught:
         plan_categories(categories, keep_ids=True)
     assert caught.value.code == code
+
+
+def test_names_that_occur_twice_and_names_that_stand_for_a_missing_value_are_warnings() -> None:
+    names = ["car", "nan", "road", "car", "None", "none", "{}", "[0]", "N/A", "nano", "null", ",", "a\tb", "3", "路"]
+    found = [(one.kind, one.code, one.message) for one in category_findings(map(Category, range(15), names))]
+    twice, *odd = found
+    text = "2 categories have the name 'car'; --rename 'car=car' makes them one"
+    assert twice == ("warning", "category-name-twice", text)
+    assert {code for _, code, _ in odd} == {"category-name-odd"}
+    odd_names = ["nan", "None", "{}", "[0]", "N/A", "null", ",", "a\tb"]
+    assert [message for _, _, message in odd] == [
+        f"a category has the name {name!r}: is its name missing?" for name in odd_names
+    ]
+
+
+def test_names_of_keypoints_that_occur_twice_or_stand_for_a_missing_value_are_warnings() -> None:
+    category = Category(0, "person", ("nose", "", "nose"))
+    assert [(one.code, one.message) for one in category_findings([category])] == [
+        ("category-name-twice", "2 keypoints of the category 'person' have the name 'nose'"),
+        ("category-name-odd", "a keypoint has the name '': is its name missing?"),
+    ]
+
+
+def test_renaming_makes_categories_of_one_name_one() -> None:
+    plan = plan_categories([Category(1, "car"), Category(2, "car")], rename={"car": "car"})
+    assert list(category_findings(plan.categories)) == []

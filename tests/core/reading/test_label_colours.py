@@ -54,6 +54,8 @@ def test_a_class_may_have_several_colours(tmp_path: Path) -> None:
         ("a.txt", "road:128,64,128::\ncar\n", "a.txt:2", "'car'"),
         ("a.txt", "# comment\n\nroad:128,64,256::\n", "a.txt:3", "256"),
         ("a.txt", "1 2 road\n", "a.txt:1", "'1 2 road'"),
+        ("a.txt", "4 5 6 lane 2\n1 2 3 4 road\n", "a.txt:2", "'1 2 3 4 road'"),
+        ("a.txt", ": red:1,2,3::\n", "a.txt:1", "': red:1,2,3::'"),
         ("a.txt", "road:1,2,3\ncar:1,2,3\n", "a.txt:2", "'road' and 'car' have the same colour (1, 2, 3)"),
         ("a.csv", "name,r,g,b\nroad,1,2\n", "a.csv:2", "road"),
         ("a.csv", "road,1,2,3\ncar,x,y,z\n", "a.csv:2", "car"),
