@@ -160,7 +160,7 @@ class Lightly(Adapter):
                 len(files) - 1,
                 whole,
                 options,
-                is_output=(probe.path / ".lightly/labelferry").is_dir(),
+                is_output=root is not None and root != probe.path,
             )
 
 
