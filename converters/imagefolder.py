@@ -57,7 +57,7 @@ _BETWEEN = r"[\W_\d]"
 _SPLIT_NAME = re.compile(rf"(?:{_WORDS}|{_BETWEEN})*{_SPLIT}(?:{_SPLIT}|{_WORDS}|{_BETWEEN})*[ab]?")
 """Names of splits, in lower case, also with other words: `train_labels`, `testannot`, `images-val2017`, `trainA`."""
 
-_KIND_NAME = re.compile(rf"(?:{_WORDS}|{_BETWEEN})+")
+_KIND_NAME = re.compile(rf"{_BETWEEN}*(?:{_WORDS})(?:{_WORDS}|{_BETWEEN})*")
 """Names of kinds of images of the same scenes, in lower case: `images`, `depth`, `left_rgb`."""
 
 _GROUP_NAME = re.compile(

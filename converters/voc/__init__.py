@@ -128,8 +128,7 @@ class Voc(Adapter):
             tasks = [TaskType.SEMANTIC_SEGMENTATION]
             if "SegmentationObject" in folders:
                 tasks.insert(0, TaskType.INSTANCE_SEGMENTATION)
-            if not has_xml:
-                names, whole = probe.files(probe.path / "SegmentationClass", frozenset((".png",)))
+            names, whole = probe.files(probe.path / "SegmentationClass", frozenset((".png",)))
         if has_xml:
             tasks.append(TaskType.OBJECT_DETECTION)
         if tasks:

@@ -175,7 +175,11 @@ def _matches(probe: Probe, source: Path) -> Iterator[Match]:
     if images and (sample or is_described):
         shapes, tasks, question = _shapes(sample, layout.keypoint_shape)
         kind = "Darknet" if suffix == ".data" else "Ultralytics" if is_described else "plain folders"
-        yield Match(source, f"YOLO {shapes}, {kind}", tasks, images, exact, {}, question)
+        options: dict[str, Any] = {}
+        if not labels:
+            options = {"labels": Path("LABELS")}
+            question = "no label file lies beside the images: in which folder are they? (--labels)"
+        yield Match(source, f"YOLO {shapes}, {kind}", tasks, images, exact, options, question)
 
 
 def _matches_without_names(probe: Probe) -> Iterator[Match]:

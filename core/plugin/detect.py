@@ -160,7 +160,7 @@ def detect(path: str | Path, shallow: bool = False) -> Detections:
         probe.left = MOST
         for match in _matches(name, adapter, probe, errors):
             found.append(Detection(f"{name}:{match.variant}" if match.variant else name, match))  # noqa: PERF401
-    if not all(one.match.is_output for one in found):
+    if any(not one.match.is_output and not one.match.question for one in found):
         found = [one for one in found if not one.match.is_output]
     probe.left = MOST
     sources = [one.match.source for one in found]

@@ -32,7 +32,7 @@ class Match(NamedTuple):
         question: what a sample does not show, and the options that answer it, as `--obb`: each answers it if it is
             given. Empty: there is no question.
         variant: the variant of the format, as `kitti` of `labelformat:kitti`.
-        is_output: whether labelferry has written it there itself: it counts only where nothing else is recognised.
+        is_output: whether labelferry may have written it beside the export: what else is recognised goes before it.
     """
 
     source: Path

@@ -100,6 +100,14 @@ def _built_in() -> list[str]:
 
 
 def _known_adapter(name: str) -> type[Adapter]:
+    cls = _find_adapter(name)
+    if cls is None:
+        text = f"there is no format {name!r}; known formats: auto (detects it), {', '.join(format_names())}"
+        raise UsageError(f"{text}{_suggestion(name)}")
+    return cls
+
+
+def _find_adapter(name: str) -> type[Adapter] | None:
     if name not in _registered and name in _built_in():
         importlib.import_module(f"labelferry.converters.{name}")
     if name not in _registered and (entry := _entry_points().get(name)):
@@ -112,10 +120,7 @@ def _known_adapter(name: str) -> type[Adapter]:
         if not (isinstance(cls, type) and issubclass(cls, Adapter)):
             raise UsageError(f"the adapter of {name!r}, {entry.value}, is not a subclass of labelferry.Adapter")
         return cls
-    if name not in _registered:
-        text = f"there is no format {name!r}; known formats: auto (detects it), {', '.join(format_names())}"
-        raise UsageError(f"{text}{_suggestion(name)}")
-    return _registered[name]
+    return _registered.get(name)
 
 
 def _suggestion(name: str) -> str:
@@ -127,9 +132,9 @@ def _suggestion(name: str) -> str:
     variants: dict[str, str] = {}
     for format in format_names():
         with suppress(UsageError):  # of a broken package, which `formats` reports
-            cls = _known_adapter(format)
-            names |= {_plain(alias): format for alias in (*cls.also_called, format)}
-            variants |= {_plain(variant): f"{format}:{variant}" for variant in cls.variants()}
+            cls = _find_adapter(format)
+            names |= {_plain(alias): format for alias in (*(cls.also_called if cls else ()), format)}
+            variants |= {_plain(variant): f"{format}:{variant}" for variant in (cls.variants() if cls else ())}
     plain = _plain(name)
     without_number = re.sub(r"v?\d+$", "", plain)
     if near := names.get(plain) or names.get(without_number) or variants.get(plain):
