@@ -111,10 +111,15 @@ class BinaryExport(Export):
         if ignored:
             text = "masks of a class that --ignore names"
             findings.append(Finding.note("class-ignored", ignored[0], text, len(ignored), len(ignored)))
-        if masks and (size is None or sorted(size) == sorted((masks[0].width, masks[0].height))):
-            size = masks[0].width, masks[0].height  # turned, masks may be of the upright picture
-        elif size is None:
-            size = image_size(files[0])
+        sizes = [(mask.width, mask.height) for mask in masks]
+        if size is None:
+            size = sizes[0] if sizes else image_size(files[0])
+        elif sizes:  # of an image that is stored turned, they may be of the upright picture
+            alike = [one for one in sizes if sorted(one) == sorted(size)]
+            if not alike:
+                text = f"the mask has {sizes[0][0]} x {sizes[0][1]} pixels, the image {size[0]} x {size[1]}"
+                raise ExportError(text, where=places[0], code="mask-size")
+            size = alike[0]
         return Annotations(
             np.array(ids, np.int64),
             size,

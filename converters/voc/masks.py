@@ -58,17 +58,18 @@ def read_masks(
         segments, more, found = instance_segments(instances, classes, no_object, known, objects, path)
         findings = [*(replace(finding, lost=0) for finding in findings), *more]  # objects are lost, and no classes
     try:
-        size = own = classes.shape[1], classes.shape[0]
+        height, width = classes.shape
         if image_pixels is None and image:
             image_pixels = image_size(image)
-        if image_pixels and sorted(image_pixels) != sorted(own):  # turned, a mask may be of the upright picture
-            size = image_pixels
+        if image_pixels and sorted(image_pixels) != sorted((width, height)):  # it may be of the upright picture
+            text = f"the mask has {width} x {height} pixels, the image {image_pixels[0]} x {image_pixels[1]}"
+            raise ExportError(text, where=path, code="mask-size")
     except ExportError as error:
         error.lost = found
         raise
     return Annotations(
         np.array([category_id for _, category_id, _ in segments], np.int64),
-        size,
+        (width, height),
         masks=[mask for *_, mask in segments],
         findings=findings,
         locate=lambda i: f"{path}, value {segments[i][0]}",

@@ -186,8 +186,11 @@ def scale_masks(data: NDArray[Any], size: Size) -> list[RunLengthMask]:
 
 
 class _Bilinear(NamedTuple):
-    """Between which two of n places each of m new places lies, and the weight of the second, in the order of
-    operations and the precision of PyTorch (`interpolate(mode="bilinear")`, pixels' centres)."""
+    """Between which two of n places each of m new places lies, and the weight of the second.
+
+    With the roundings of PyTorch (`interpolate(mode="bilinear")`, pixels' centres), which decide whether a line of one
+    pixel stays: the ratio is a float32, and a place is rounded to float32 once, after both operations.
+    """
 
     low: Int64
     high: Int64
@@ -195,11 +198,11 @@ class _Bilinear(NamedTuple):
 
     @classmethod
     def of(cls, n: int, m: int) -> _Bilinear:
-        one = np.float32(1)
-        scale = np.float32(n) / np.float32(m)
-        at = np.maximum(scale * (np.arange(m, dtype=np.float32) + one / 2) - one / 2, np.float32(0))
+        ratio = np.float64(np.float32(n) / np.float32(m))
+        at = np.maximum(ratio * (np.arange(m) + 0.5) - 0.5, 0).astype(np.float32)
         low = np.minimum(at.astype(np.int64), n - 1)
-        return cls(low, np.minimum(low + 1, n - 1), np.clip(at - low.astype(np.float32), np.float32(0), one))
+        weight = np.clip(at - low.astype(np.float32), np.float32(0), np.float32(1))
+        return cls(low, np.minimum(low + 1, n - 1), weight)
 
     def part(self, first: int, last: int) -> tuple[int, int]:
         """The new places, from and to, that lie next to one of these places."""
