@@ -1,4 +1,4 @@
-"""Label files of classification: `yolo classify predict save_txt` writes the five best classes of an image, a line each,
+"""Label files of classification: `yolo classify predict save_txt` writes the five best classes of an image, one a line,
 the best first, with two digits of the probability:
 
     0.87 tabby cat

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +22,12 @@ from labelferry.reading.keys import unread_keys
 from labelferry.reading.text import read_label_file, read_names, read_text, read_yaml
 
 SPLITS = ("train", "val", "valid", "validation", "test")
+
+ENTRIES = ("data.yaml", "dataset.yaml", "data.yml", "obj.data", "classes.txt", "labels/classes.txt")
+"""Usual names of the file that describes an export, the one that is taken first at the front."""
+
+DESCRIPTIONS = (".yaml", ".yml", ".data")
+"""Extensions of files that describe an export by any name."""
 
 _YAML_KEYS = ("path", *SPLITS, "names", "nc", "kpt_shape", "kpt_names")
 _YAML_UNREAD = ("flip_idx", "channels", "download", "minival", "roboflow")
@@ -92,10 +97,10 @@ def find_entry(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    for name in ("data.yaml", "dataset.yaml", "data.yml", "obj.data", "classes.txt", "labels/classes.txt"):
+    for name in ENTRIES:
         if (path / name).is_file():
             return path / name
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in (".yaml", ".yml", ".data"))
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in DESCRIPTIONS)
     if len(found) != 1:
         what = f"several: {', '.join(p.name for p in found)}" if found else "none"
         raise ExportError(
@@ -446,21 +451,7 @@ def _empty_values(data: dict[str, Any], entry: Path) -> Iterator[Finding]:
 
 def _listed_names(path: Path, findings: list[Finding]) -> list[Category]:
     """The classes that a file names, one a line."""
-    categories = [Category(i, name) for i, name in enumerate(read_names(path))]
-    findings += _odd_names(categories, path)
-    return categories
-
-
-def _odd_names(categories: list[Category], path: Path) -> Iterator[Finding]:
-    """Names that are probably not what was meant."""
-    for category in categories:
-        if category.name.lower() in ("null", "none", "nan", "~"):
-            text = f"class {category.id} is called {category.name!r}: is its name missing?"
-            yield Finding.warning("name-missing", str(path), text)
-    for name, count in Counter(category.name for category in categories).items():
-        if count > 1:
-            text = f"{count} classes are called {name!r}: is a name missing? (--rename merges them)"
-            yield Finding.warning("name-twice", str(path), text)
+    return [Category(i, name) for i, name in enumerate(read_names(path))]
 
 
 def _names(data: dict[str, Any], entry: Path, shape: tuple[int, int] | None, findings: list[Finding]) -> list[Category]:
@@ -494,9 +485,7 @@ def _names(data: dict[str, Any], entry: Path, shape: tuple[int, int] | None, fin
         text = f"'names' has no class {first_missing}, but has class {max(names)}: is a line missing?"
         findings.append(Finding.warning("names-gap", str(entry), text))
     keypoints = _keypoint_names(data, entry, shape, findings)
-    categories = [Category(i, name, keypoints.get(i, keypoints[None])) for i, name in sorted(names.items())]
-    findings += _odd_names(categories, entry)
-    return categories
+    return [Category(i, name, keypoints.get(i, keypoints[None])) for i, name in sorted(names.items())]
 
 
 def _keypoint_names(

@@ -228,9 +228,7 @@ def _print_result(report: Report, to: TextIO) -> None:
     if report.unchecked_orientations:
         some = report.unchecked_orientations < report.images
         which = f" of {counted(report.unchecked_orientations, 'image')}" if some else ""
-        print(
-            f"  EXIF orientation not checked{which}: the images are not at hand (--input names their folder)", file=to
-        )
+        print(f"  EXIF orientation not checked{which}: the images are not found (--input)", file=to)
     if report.example is not None:
         print(f"  for example {printable(report.example[0])} -> {printable(str(place / report.example[1]))}", file=to)
 

@@ -333,7 +333,11 @@ def test_every_listed_shape_is_counted(name: str, task: str, fixtures: Path, con
     [
         ("classification", {"shape-left-out": 9}, {}),
         ("object-detection", {"tag-left-out": 1}, {"polyline-left-out": 1, "rotation-lost": 1}),
-        ("keypoint-detection", {"tag-left-out": 1}, {"polyline-left-out": 1, "keypoints-missing": 6}),
+        (
+            "keypoint-detection",
+            {"tag-left-out": 1, "keypoints-unnamed": 1},
+            {"polyline-left-out": 1, "keypoints-missing": 6},
+        ),
         ("instance-segmentation", {"tag-left-out": 1}, {"polyline-left-out": 1, "segmentation-missing": 5}),
         ("semantic-segmentation", {"tag-left-out": 1}, {"polyline-left-out": 1, "segmentation-missing": 5}),
     ],

@@ -276,7 +276,6 @@ def test_every_option_reaches_the_conversion(run: Run, monkeypatch: pytest.Monke
         "split": "val",
         "obb": True,
         "track_ids": False,
-        "vid_stride": 1,
     }
 
 
