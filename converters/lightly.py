@@ -503,14 +503,7 @@ def _read_schemas(folders: list[str]) -> tuple[list[_Task], list[Category], list
         if tasks and kind is not tasks[0].type:
             raise UsageError(f"--source-task: {folder} holds {kind}, {tasks[0].folder} {tasks[0].type}")
         of_task: dict[int, int] = {}
-        names = [one.name for one in schema.categories]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            text = f"several categories have the name {twice[0]!r}"
-            findings.append(Finding.warning("category-name-twice", str(path), text, len(twice)))
         for one in schema.categories:
-            if not all(map(str.strip, one.keypoints)):
-                text = f"a keypoint of {one.name!r} has no name"
-                findings.append(Finding.warning("keypoint-name-empty", str(path), text))
             if any(not 1 <= place <= len(one.keypoints) for edge in one.skeleton for place in edge):
                 text = f"an edge of the skeleton of {one.name!r} has a keypoint that it does not name (from 1)"
                 findings.append(Finding.warning("skeleton-broken", str(path), text))

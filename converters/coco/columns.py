@@ -354,7 +354,6 @@ def _box_corners(
 def _categories(records: list[CategoryRecord], path: Path, findings: list[Finding]) -> list[Category]:
     """The categories, without skeletons that name keypoints that there are not."""
     categories = []
-    names: dict[str, list[int]] = {}
     for record in records:
         keypoints, skeleton = tuple(record.keypoints or ()), tuple(record.skeleton or ())
         where = f"{path}, category id {record.id}"
@@ -372,12 +371,6 @@ def _categories(records: list[CategoryRecord], path: Path, findings: list[Findin
             findings.append(Finding.repair("skeleton-out-of-range", where, text))
             skeleton = ()
         categories.append(Category(record.id, record.name, keypoints, skeleton))
-        names.setdefault(record.name, []).append(record.id)
-    for name, ids in names.items():
-        if len(ids) > 1:
-            shown = " and ".join(map(str, ids))
-            text = f"{len(ids)} categories are called {name!r}, with the ids {shown}; they stay apart"
-            findings.append(Finding.warning("category-name-twice", str(path), text, len(ids)))
     return categories
 
 

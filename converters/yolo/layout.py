@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -126,7 +125,7 @@ def read_layout(path: Path, split: str | None = None, frames: bool = False) -> L
     elif suffix in (".txt", ".names"):
         folder = path if path.is_dir() else entry.parent
         findings: list[Finding] = []
-        names = _listed_names(entry, findings)
+        names = [Category(i, name) for i, name in enumerate(read_names(entry))]
         layout = Layout(str(folder), names, [Split("all", str(folder))], None, [str(entry)], findings)
     else:
         raise ExportError("a data.yaml, an obj.data, a classes.txt or a folder was expected", where=str(entry))
@@ -429,7 +428,7 @@ def _read_darknet(entry: Path, split: str | None, frames: bool) -> Layout:
             splits.append(Split(name, str(entry.parent), place))
     if not splits and not frames:
         raise ExportError("it names no list of images that exists", where=str(entry), code="split-missing")
-    categories = _listed_names(names, findings)
+    categories = [Category(i, name) for i, name in enumerate(read_names(names))]
     if "classes" in data and data["classes"] != str(len(categories)):
         text = f"classes is {data['classes']}, but there are {len(categories)} names"
         raise ExportError(text, where=str(entry), code="names-count")
@@ -442,25 +441,6 @@ def _empty_values(data: dict[str, Any], entry: Path) -> Iterator[Finding]:
         if key in data and not data[key]:
             make = Finding.note if key == "test" else Finding.warning
             yield make("empty-value", str(entry), f"{key!r} has no value")
-
-
-def _listed_names(path: Path, findings: list[Finding]) -> list[Category]:
-    """The classes that a file names, one a line."""
-    categories = [Category(i, name) for i, name in enumerate(read_names(path))]
-    findings += _odd_names(categories, path)
-    return categories
-
-
-def _odd_names(categories: list[Category], path: Path) -> Iterator[Finding]:
-    """Names that are probably not what was meant."""
-    for category in categories:
-        if category.name.lower() in ("null", "none", "nan", "~"):
-            text = f"class {category.id} is called {category.name!r}: is its name missing?"
-            yield Finding.warning("name-missing", str(path), text)
-    for name, count in Counter(category.name for category in categories).items():
-        if count > 1:
-            text = f"{count} classes are called {name!r}: is a name missing? (--rename merges them)"
-            yield Finding.warning("name-twice", str(path), text)
 
 
 def _names(data: dict[str, Any], entry: Path, shape: tuple[int, int] | None, findings: list[Finding]) -> list[Category]:
@@ -494,9 +474,7 @@ def _names(data: dict[str, Any], entry: Path, shape: tuple[int, int] | None, fin
         text = f"'names' has no class {first_missing}, but has class {max(names)}: is a line missing?"
         findings.append(Finding.warning("names-gap", str(entry), text))
     keypoints = _keypoint_names(data, entry, shape, findings)
-    categories = [Category(i, name, keypoints.get(i, keypoints[None])) for i, name in sorted(names.items())]
-    findings += _odd_names(categories, entry)
-    return categories
+    return [Category(i, name, keypoints.get(i, keypoints[None])) for i, name in sorted(names.items())]
 
 
 def _keypoint_names(
@@ -509,7 +487,7 @@ def _keypoint_names(
     given = data.get("kpt_names")
     if given is None:
         return names
-    for key, value in (given if isinstance(given, dict) else {None: given}).items():
+    for key, value in (given if given and isinstance(given, dict) else {None: given}).items():
         are_names = isinstance(value, list) and len(value) == shape[0] and all(isinstance(one, str) for one in value)
         if are_names and (key is None or _CLASS_ID.fullmatch(key)):
             names[None if key is None or len(given) == 1 else int(key)] = tuple(value)

@@ -128,13 +128,13 @@ def category_findings(categories: Iterable[Category]) -> Iterator[Finding]:
     categories = list(categories)
     for name, count in Counter(category.name for category in categories).items():
         if count > 1:
-            text = f"{count} categories have the name {name!r}; --rename '{name}={name}' makes them one"
-            yield Finding.warning("category-name-twice", "", text)
+            text = f"{count} categories have the name {name!r} and stay apart; --rename '{name}={name}' makes them one"
+            yield Finding.warning("category-name-twice", "", text, count)
     for category in categories:
         for name, count in Counter(category.keypoints).items():
             if count > 1:
                 text = f"{count} keypoints of the category {category.name!r} have the name {name!r}"
-                yield Finding.warning("category-name-twice", "", text)
+                yield Finding.warning("category-name-twice", "", text, count)
         for what, name in [("a category", category.name), *(("a keypoint", name) for name in category.keypoints)]:
             if _NO_NAME.fullmatch(name) or not name.isprintable():
                 yield Finding.warning("category-name-odd", "", f"{what} has the name {name!r}: is its name missing?")

@@ -264,8 +264,6 @@ def _keypoints(work: _Work, plan: CategoryPlan) -> None:
         ("error", "broken-keypoints", keypoints.any(~finite), "a keypoint holds a number that is not finite"),
         ("error", "broken-keypoints", keypoints.any(~in_range), "a keypoint has a score outside of [0, 1]"),
     )
-    unnamed = by_id[work.batch.category_ids] == 0
-    work.report("note", "keypoints-unnamed", unnamed, "keypoints of a category that names none")
     keypoints = work.batch.keypoints
     assert keypoints is not None
     outside = np.asarray(keypoints.points < 0)

@@ -620,7 +620,7 @@ def test_a_polygon_with_a_coordinate_that_is_none_is_an_error(task: str | None, 
         ("names: [a, b]\nvall: images", [("warning", "unknown-key")], ["a", "b"]),
         ("names: [a, b]\nflip_idx: [0]\nx: {y: z}", [("note", "unread-key")], ["a", "b"]),
         ("names: {0: a, 1: b, 3: c}", [("warning", "names-gap")], ["a", "b", "c"]),
-        ("names: [a, null]", [("warning", "name-missing")], ["a", "null"]),
+        ("names: [a, null]", [("warning", "category-name-odd")], ["a", "null"]),
         ("names: [a, b]\nval:", [("warning", "empty-value")], ["a", "b"]),
         ("names: [a, b]\ntest: # optional", [("note", "empty-value")], ["a", "b"]),
         (
@@ -643,7 +643,7 @@ def test_what_is_odd_in_data_yaml_is_reported(
 
 def test_two_classes_of_one_name_are_a_warning(tmp_path: Path) -> None:
     report = labelferry.convert(export(tmp_path, LABEL, names="[a, a]"), tmp_path / "out", format="yolo")
-    assert [(f.code, f.count) for f in report.warnings] == [("name-twice", 1)]
+    assert [(f.code, f.count) for f in report.warnings] == [("category-name-twice", 2)]
 
 
 def test_keypoint_names_are_those_of_each_class_or_reported(tmp_path: Path, convert: Convert) -> None:
