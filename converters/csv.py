@@ -29,6 +29,7 @@ from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.export import Export, Request
 from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
+from labelferry.plugin.unsupported import other_format
 from labelferry.reading.images import IMAGE_EXTENSIONS
 from labelferry.reading.keys import unread_keys
 from labelferry.reading.text import read_names
@@ -80,6 +81,7 @@ class Csv(Adapter):
     """Reads a CSV of image classes."""
 
     tasks = (TaskType.CLASSIFICATION,)
+    also_called = ("tsv",)
 
     def __init__(
         self,
@@ -126,16 +128,27 @@ class Csv(Adapter):
             names, _ = probe.files(probe.path, frozenset((".csv", ".tsv")), depth=0)
             paths = [probe.path / name for name in names[:20]]
         for path in paths:
+            if other_format(path, probe.head(path)):
+                continue
             try:
                 columns = _columns_of(cls(path))
+            except AmbiguousError as error:
+                yield Match(path, "a CSV of classes", cls.tasks, question=error.message)
+                continue
             except (ExportError, UsageError):
                 continue
             first = next((row for row, _ in _rows(path, columns.separator)), [])
             if len(first) <= columns.file or Path(first[columns.file]).suffix.lower() not in IMAGE_EXTENSIONS:
                 continue
-            images = sum(1 for _ in _rows(path, columns.separator)) if probe.is_small(path) else None
+            images, question = None, ""
+            if probe.is_small(path):
+                images = sum(1 for _ in _rows(path, columns.separator))
+                try:
+                    cls(path).open(Request())
+                except AmbiguousError as error:
+                    question = error.message
             what = "classes" if columns.label is not None else "probabilities"
-            yield Match(path, f"a CSV of {what}", cls.tasks, images)
+            yield Match(path, f"a CSV of {what}", cls.tasks, images, question=question)
 
 
 class _CsvExport(Export):

@@ -9,8 +9,9 @@ https://docs.ultralytics.com/datasets/classify/
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,28 @@ _NO_CLASSES = frozenset(
         "img1",
     )
 )
-"""Names of folders in other formats, which are not classes."""
+"""Names of folders in other formats, of which none is taken for a class where the format is only guessed."""
+
+_SPLIT = "(?:train(?:ing|val)?|val(?:id(?:ation)?)?|test(?:ing)?|dev|eval)"
+_WORDS = (
+    "images?|imgs?|jpegimages|pictures|photos|frames|masks?|labels?|annot(?:ation)?s?|anns?|gts?|ground_?truths?|targets?|"
+    "inputs?|outputs?|depths?|rgbd?|n?ir|thermal|disp(?:arity)?|flow|left|right|hr|lr|semantics?|instances?|panoptic|"
+    "seg(?:mentations?)?|segmentationclass|segmentationobject|class(?:es)?|objects?|colou?rs?|bbox(?:es)?|box(?:es)?|"
+    "edges?|normals?|alphas?|mattes?|trimaps?|fg|bg|foregrounds?|backgrounds?|noisy|clean|blur(?:red)?|sharp|raw|"
+    "originals?|vis(?:uali[sz]ations?)?|previews?|overlays?"
+)
+_BETWEEN = r"[\W_\d]"
+_SPLIT_NAME = re.compile(rf"(?:{_WORDS}|{_BETWEEN})*{_SPLIT}(?:{_SPLIT}|{_WORDS}|{_BETWEEN})*[ab]?")
+"""Names of splits, in lower case, also with other words: `train_labels`, `testannot`, `images-val2017`, `trainA`."""
+
+_KIND_NAME = re.compile(rf"{_BETWEEN}*(?:{_WORDS})(?:{_WORDS}|{_BETWEEN})*")
+"""Names of kinds of images of the same scenes, in lower case: `images`, `depth`, `left_rgb`."""
+
+_GROUP_NAME = re.compile(
+    r"(?:cam(?:era)?|vid(?:eo)?|clip|seq(?:uence)?|scene|shot|part|batch|session|fold|site|day|run|folder|set|chunk|shard|"
+    r"patient|subject)[\W_]*(?:\d+|[a-z])|\d{4}[-_.]?\d\d[-_.]?\d\d.*"
+)
+"""Names that number what images are of, in lower case: `camera_2`, `seq01`, `2024-05-01`."""
 
 
 @register("imagefolder")
@@ -50,6 +72,7 @@ class ImageFolder(Adapter):
     """Reads a folder per class."""
 
     tasks = (TaskType.CLASSIFICATION,)
+    also_called = ("imagenet", "classification", "folder")
 
     def __init__(
         self,
@@ -76,20 +99,54 @@ class ImageFolder(Adapter):
     def detect(cls, probe: Probe) -> Iterator[Match]:
         if not probe.is_dir:
             return
-        _, tops, _ = probe.listing(probe.path)
-        are_splits = bool(tops) and SPLITS.issuperset(map(str.lower, tops))
-        classes, images, exact = set[str](), 0, True
+        tops = probe.listing(probe.path)[1]
+        lower = [name.lower() for name in tops]
+        are_splits = bool(tops) and all(map(_SPLIT_NAME.fullmatch, lower))
+        options = {} if not are_splits or SPLITS.issuperset(lower) else {"splits": True}
+        classes: dict[str, set[str]] = {}  # paths of the images, without folder of the class and extension
+        images, exact = 0, True
         for top in tops if are_splits else [""]:
             for name in probe.listing(probe.path / top)[1]:
                 found = probe.listing(probe.path / top / name)[0]
                 own = [file for file in found if os.path.splitext(file)[1].lower() in IMAGE_EXTENSIONS]
                 if not own or len(own) < len(found) or name.lower() in _NO_CLASSES:
                     return
-                classes.add(name)
+                classes.setdefault(name, set()).update(f"{top}/{_scene(file)}" for file in own)
                 below, whole = probe.files(probe.path / top / name, IMAGE_EXTENSIONS)
                 images, exact = images + len(below), exact and whole
-        if len(classes) > 1:
-            yield Match(probe.path, f"a folder for each of {len(classes)} classes", cls.tasks, images, exact)
+        if len(classes) < 2 or _are_kinds(classes):
+            return
+        flavour = f"a folder for each of {len(classes)} classes"
+        yield Match(probe.path, flavour, cls.tasks, images, exact, options, _doubt(list(classes)))
+
+
+def _scene(file: str) -> str:
+    """What an image's name says besides the kind of the image: `0001` of `0001_mask.png` and of `0001x4.png`."""
+    stem = os.path.splitext(file)[0].lower()
+    return re.sub(rf"^(?:{_WORDS})[\W_]+|[\W_]+(?:{_WORDS})$|x\d$", "", stem)
+
+
+def _are_kinds(classes: Mapping[str, set[str]]) -> bool:
+    """Whether the folders have several kinds of images of the same scenes, such as images and masks."""
+    if not all(_KIND_NAME.fullmatch(name.lower()) for name in classes):
+        return False
+    smaller, *others = sorted(classes.values(), key=len)
+    return all(2 * len(smaller & other) >= len(smaller) for other in others)
+
+
+def _doubt(names: list[str]) -> str:
+    """What the folders may be, if their names are not those of classes; empty if there is no doubt."""
+    lower = [name.lower() for name in names]
+    if all(map(_KIND_NAME.fullmatch, lower)):
+        what = "kinds of images"
+    elif all(map(_GROUP_NAME.fullmatch, lower)):
+        what = "parts of a dataset"
+    elif sum(map(bool, map(_SPLIT_NAME.fullmatch, lower))) > 1:
+        what = "splits"
+    else:
+        return ""
+    listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"are the folders ({listed}) classes, and not {what}? If they are: --from imagefolder"
 
 
 class _ImageFolderExport(Export):

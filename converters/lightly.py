@@ -146,12 +146,22 @@ class Lightly(Adapter):
     def detect(cls, probe: Probe) -> Iterator[Match]:
         root = next((p for p in (probe.path / ".lightly/predictions", probe.path) if (p / TASKS).is_file()), None)
         names = read_json(root / TASKS) if root else [None] if (probe.path / SCHEMA).is_file() else []
-        for name in names:
-            folder = root / name if root and name else probe.path
-            kind = TaskType(read_json(folder / SCHEMA)["task_type"])
+        for name in names if isinstance(names, list) else ():
+            folder = root / str(name) if root and name else probe.path
+            schema = read_json(folder / SCHEMA)
+            if not isinstance(schema, dict) or schema.get("task_type") not in TaskType._value2member_map_:
+                continue
             files, whole = probe.files(folder, _JSON, depth=8, known=True)
             options = {"source_task": name} if len(names) > 1 else {}
-            yield Match(probe.path, f"Lightly predictions {folder.name!r}", (kind,), len(files) - 1, whole, options)
+            yield Match(
+                probe.path,
+                f"Lightly predictions {folder.name!r}",
+                (TaskType(schema["task_type"]),),
+                len(files) - 1,
+                whole,
+                options,
+                is_output=root is not None and root != probe.path,
+            )
 
 
 class _LightlyExport(Export):
@@ -159,6 +169,7 @@ class _LightlyExport(Export):
     `Image.files` are these files and, with a folder of images, the image."""
 
     has_sizes = False
+    drawn_on = "stored"
 
     def __init__(self, adapter: Lightly, request: Request) -> None:
         self._images = adapter.images

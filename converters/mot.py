@@ -33,6 +33,7 @@ from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.export import Export, Request
 from labelferry.plugin.probe import Match, Probe
 from labelferry.plugin.registry import register
+from labelferry.plugin.unsupported import other_format
 from labelferry.reading.images import IMAGE_EXTENSIONS, MAX_FRAMES, find_files, image_size
 from labelferry.reading.keys import unread_keys
 from labelferry.reading.text import read_names, read_text
@@ -119,6 +120,7 @@ class Mot(Adapter):
     """Reads MOTChallenge text files."""
 
     tasks = (TaskType.OBJECT_DETECTION,)
+    also_called = ("motchallenge",)
 
     def __init__(
         self,
@@ -170,8 +172,9 @@ class Mot(Adapter):
         ]
         names = [name for name in probe.listing(probe.path)[0] if name.lower().endswith(".txt")]
         if not folders:
-            head = probe.head(probe.path / names[0]) if names else b""
-            if re.match(rb"\s*\d+,\s*-?\d+(,\s*-?[\d.]+){5,8}\s", head):
+            path = probe.path / names[0] if names else probe.path
+            head = probe.head(path)
+            if re.match(rb"\s*\d+,\s*-?\d+(,\s*-?[\d.]+){5,8}\s", head) and not other_format(path, head):
                 yield Match(probe.path, "MOTChallenge results", cls.tasks)
             return
         lengths = [_info(folder).length for folder in folders]
@@ -314,7 +317,8 @@ class _MotExport(Export):
             image = f"{folder}/{name}" if name and (info.size is None or name == checked) else None
             source = _Source(file, layout, rows.numbers[low:high], rows.lines[low:high], info.size, image)
             path = f"{sequence.path}/{info.images}/{name or f'{number:06d}{info.extension}'}"
-            yield Image(path, source, VideoFrame(sequence.name, number), files=(*files, image) if image else files)
+            frame, own = VideoFrame(sequence.name, number), f"{folder}/{name}" if name else ""
+            yield Image(path, source, frame, files=(*files, image) if image else files, path=own)
 
     def labels(self, image: Image) -> Annotations:
         source: _Source = image.source
@@ -493,7 +497,7 @@ def _by_number(images: list[str], folder: str) -> dict[int, str]:
 
 
 def _check_size(image: str, size: tuple[int, int] | None) -> None:
-    """That an image has the size that seqinfo.ini gives, if both are known.
+    """That an image has the size that seqinfo.ini gives, as stored or upright, if both are known.
 
     Raises:
         ExportError: it has another.
@@ -502,7 +506,7 @@ def _check_size(image: str, size: tuple[int, int] | None) -> None:
         found = image_size(image) if size else None
     except ExportError:
         return
-    if size and found and found != size:
+    if size and found and sorted(found) != sorted(size):
         text = f"the image has {found[0]} x {found[1]} pixels, but seqinfo.ini says {size[0]} x {size[1]}"
         raise ExportError(text, where=image, code="image-size")
 

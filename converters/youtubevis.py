@@ -121,6 +121,7 @@ class YouTubeVis(Adapter):
     """Reads YouTube-VIS JSON."""
 
     tasks = (TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION)
+    also_called = ("youtube-vis", "ytvis", "ovis", "uvo")
 
     def __init__(
         self,

@@ -173,3 +173,33 @@ def copy_packets(
                 packet.stream = out
                 container.mux(packet)
     return path
+
+
+def write_changing_video(path: Path, codec: str, sizes: Sequence[tuple[int, int]], *, frames: int = 5) -> Path:
+    """Encodes a video whose frames change their size midway: those of several encoders in one stream.
+
+    Args:
+        path: where to.
+        codec: FFmpeg's name of the encoder.
+        sizes: (width, height) of each part.
+        frames: of each part.
+    """
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    options = {"lag-in-frames": "0"} if codec == "libvpx-vp9" else {"bf": "0"} if codec == "libx264" else {}
+    rate, at = Fraction(1, 25), 0
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=25, options=options)
+        for part, (width, height) in enumerate(sizes):
+            encoder: Any = av.CodecContext.create(codec, "w") if part else stream
+            encoder.width, encoder.height, encoder.pix_fmt = width, height, pixels
+            if part:
+                encoder.time_base, encoder.options = rate, options
+            packets = []
+            for _ in range(frames):
+                frame = av.VideoFrame.from_ndarray(np.full((height, width, 3), at * 9, np.uint8), "rgb24")
+                frame.pts, frame.time_base, at = at, rate, at + 1
+                packets += encoder.encode(frame.reformat(format=pixels))
+            for packet in [*packets, *encoder.encode(None)]:
+                packet.stream, packet.time_base = stream, rate
+                container.mux(packet)
+    return path

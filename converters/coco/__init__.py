@@ -24,6 +24,7 @@ from labelferry.plugin.adapter import Adapter
 from labelferry.plugin.export import Export, Request
 from labelferry.plugin.probe import Match, Probe, json_files, match_results
 from labelferry.plugin.registry import register
+from labelferry.plugin.unsupported import other_format
 from labelferry.task_type import TaskType
 
 
@@ -36,6 +37,7 @@ class Coco(Adapter):
         TaskType.INSTANCE_SEGMENTATION,
         TaskType.OBJECT_DETECTION,
     )
+    also_called = ("mscoco", "lvis", "objects365", "panoptic")
 
     def __init__(
         self,
@@ -112,6 +114,8 @@ class Coco(Adapter):
             head = probe.head(path)
             if path in own or (own and path.parent == own[0].parent and is_of_coco(path)):
                 datasets.append(path)
+            elif other_format(path, head):
+                continue
             elif looks_like_dataset(head):
                 datasets.append(path)
                 yield cls._match_file(path, probe)

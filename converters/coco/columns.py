@@ -6,7 +6,7 @@ import gc
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -135,7 +135,7 @@ def read_columns(path: Path, dataset: Path | None, with_videos: bool) -> Columns
     none = (np.nan,) * 4
     boxes = np.array(list(chain.from_iterable([a.bbox or none for a in ordered])), np.float64).reshape(-1, 4)
     ids = [a.id for a in ordered]
-    findings += _same_ids(ids, path)
+    findings += _same_ids([a.id for a in annotations], path)
     if content.is_results:
         findings += _results_twice(ordered, place[order], images, path)
         if ordered and not has_scores:
@@ -291,6 +291,9 @@ def _same_names(images: list[ImageRecord], path: Path) -> dict[int, Finding]:
 
 def _same_ids(ids: Ids, path: Path) -> list[Finding]:
     """A warning for each id that several annotations have: one that is listed twice is written twice."""
+    with suppress(TypeError, ValueError, OverflowError):  # text, no id, or beyond 64 bits
+        if (np.diff(np.array(ids, np.int64)) > 0).all():  # as most files have them: a set takes more memory
+            return []
     if len(set(ids)) == len(ids):
         return []
     text = "{} annotations have this id; all are written"

@@ -28,6 +28,7 @@ from labelferry.converters.coco.panoptic import read_panoptic
 from labelferry.converters.coco.parsing import ImageRecord
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
+from labelferry.lightly.names import image_name
 from labelferry.masks.coco import masks_from_coco
 from labelferry.model import Annotations, Image, Listed, Refused, VideoFrame
 from labelferry.plugin.export import Export, Request
@@ -129,7 +130,7 @@ class CocoExport(Export):
             name = record.file_name
             if self._folder is not None and os.path.isabs(name):
                 name = _relative(name, self._folder)
-            else:
+            elif self._prefix and _is_name(name):
                 name = self._prefix + name
             files: tuple[str, ...] = ()
             if self._folder is not None and (record.width is None or record.height is None):
@@ -142,7 +143,8 @@ class CocoExport(Export):
                 files = tuple(f"{self._masks}/{png}" for png in pngs)
                 source = tuple(bytes(segments) for _, segments in given), _size(record)
             frame = _frame_of(record, columns.videos) if columns.videos else None
-            image = Image(name, source, frame, None, files)
+            path = "" if self._folder is None else str(self._folder / name)
+            image = Image(name, source, frame, files=files, path=path)
             yield Refused(image, columns.refused[row]) if row in columns.refused else image
 
     def judge(self, evidence: Mapping[str, int]) -> Iterator[Finding]:
@@ -235,11 +237,11 @@ class CocoExport(Export):
         )
         batch = self._with_sizes(batch, images)
         if self.source_task is TaskType.INSTANCE_SEGMENTATION:
-            batch = _with_masks(batch, part)
+            batch = _with_masks(batch, part, _canvases(batch, images))
         elif self.source_task is TaskType.KEYPOINT_DETECTION:
             batch = _with_keypoints(batch, part, self._values)
         elif part.segmentations:
-            batch = _with_boxes(batch, part)
+            batch = _with_boxes(batch, part, _canvases(batch, images))
         return self._with_inferred(batch, part) if batch.boxes is not None else batch
 
     def _with_inferred(self, batch: Batch, part: Part) -> Batch:
@@ -281,6 +283,17 @@ class CocoExport(Export):
         return replace(kept, sizes=sizes, refused=refused, findings=findings)
 
 
+def _canvases(batch: Batch, images: Sequence[Image]) -> Int64:
+    """(B, 2) sizes of the pictures in which masks are drawn. Of an image that is stored turned, labels may be for the
+    upright picture although the file gives the size as stored, as Label Studio does."""
+    sizes = batch.sizes
+    for b, image in enumerate(images):
+        if image.picture is not None and image.picture.orientation != 1 and image.picture.drawn_on == "upright":
+            sizes = sizes.copy() if sizes is batch.sizes else sizes
+            sizes[b] = image.picture.upright_size
+    return sizes
+
+
 def _part_of(part: Part, places: Int64) -> Part:
     """The part of some of its images."""
     lows = part.bounds[places]
@@ -308,6 +321,14 @@ def _size(record: ImageRecord) -> tuple[int, int]:
     return (width, height) if (width, height) != UNKNOWN else (0, 0)  # which is refused, as what is negative is
 
 
+def _is_name(name: str) -> bool:
+    """Whether a name is one of a file below a folder; others are refused as they are."""
+    try:
+        return bool(image_name(name))
+    except ExportError:
+        return False
+
+
 def _relative(name: str, folder: Path) -> str:
     try:
         return Path(name).relative_to(folder.absolute()).as_posix()
@@ -333,14 +354,14 @@ def _decoded_segmentations(batch: Batch, part: Part, rows: Int64) -> list[Any]:
     return list(decode_part(_SEGMENTATIONS, text, batch.locate(int(rows[0])) if len(rows) else ""))
 
 
-def _with_masks(batch: Batch, part: Part) -> Batch:
+def _with_masks(batch: Batch, part: Part, canvases: Int64) -> Batch:
     """Masks, and the given boxes, or the tight ones of the masks where none are given."""
     assert batch.locate is not None
     assert batch.boxes is not None
     rows, owners = batch.rows, batch.owners
     found = masks_from_coco(
         _decoded_segmentations(batch, part, rows),
-        batch.sizes[owners],
+        canvases[owners],
         lambda i: batch.locate(int(rows[i])) if batch.locate else "",
     )
     findings = [*batch.findings, *(replace(one, image=int(owners[one.image])) for one in found.findings)]
@@ -357,7 +378,7 @@ def _with_masks(batch: Batch, part: Part) -> Batch:
     return kept
 
 
-def _with_boxes(batch: Batch, part: Part) -> Batch:
+def _with_boxes(batch: Batch, part: Part, canvases: Int64) -> Batch:
     """The given boxes; the tight ones of the masks, or of the keypoints, where none are given."""
     assert batch.locate is not None
     assert batch.boxes is not None
@@ -365,7 +386,7 @@ def _with_boxes(batch: Batch, part: Part) -> Batch:
     no_box = np.flatnonzero(np.isnan(batch.boxes[:, 0]))
     found = masks_from_coco(
         _decoded_segmentations(batch, part, rows[no_box]),
-        batch.sizes[owners[no_box]],
+        canvases[owners[no_box]],
         lambda i: batch.locate(int(rows[no_box[i]])) if batch.locate else "",
     )
     findings = [*batch.findings, *(replace(one, image=int(owners[no_box[one.image]])) for one in found.findings)]

@@ -80,6 +80,7 @@ class CocoFolder(MergedExport):
             if not count and any(counts):
                 text = f"the split {split!r} lists no annotation, others do"
                 self._findings.append(Finding.warning("split-without-labels", part.files[0], text))
+        self._findings += _differences(dict(zip(splits, files, strict=True)), self._source, request, self.task)
         self.root = files[0].root
         held = {task for part in files for task in part.tasks}
         self.tasks = tuple(task for task in self.tasks if task in held)  # without those that follow from others
@@ -94,6 +95,29 @@ class CocoFolder(MergedExport):
             assert isinstance(part, CocoExport)
             total.update(part.evidence(self.evidence_of(place, evidence)))
         yield from judge_labels(total, self._source)
+
+
+def _differences(splits: Mapping[str, CocoExport], folder: str, request: Request, task: TaskType) -> Iterator[Finding]:
+    """Warnings where splits differ in what they have in common as a rule: the classes, and the richest task type.
+
+    Args:
+        splits: by name.
+        folder: of the export.
+        request: what it is opened for.
+        task: that is made of all.
+    """
+    names = {split: {category.name for category in part.categories} for split, part in splits.items()}
+    everywhere = set.intersection(*names.values())
+    for split, own in names.items():
+        if only := sorted(own - everywhere):
+            shown = ", ".join(map(repr, only[:5])) + ", ..." * (len(only) > 5)
+            text = f"the split {split!r} has classes that not all splits have: {shown}"
+            yield Finding.warning("split-classes", folder, text, len(only))
+    richest = {split: part.tasks[0] for split, part in splits.items()}
+    if request.task is None and len(set(richest.values())) > 1:
+        held = ", ".join(f"{split}: {one}" for split, one in richest.items())
+        text = f"the splits hold labels for different task types ({held}); {task} is made of all"
+        yield Finding.warning("split-tasks", folder, text)
 
 
 class Split(Adapter):

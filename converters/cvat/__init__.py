@@ -145,6 +145,7 @@ class _CvatExport(Export):
             yield from self._compare_with_files_beside(all_names)
         names = iter(all_names)
         for file, images, videos in self._parts:
+            beside = self._files_of(file)
             for image in images:
                 task = file.task(file.task_id(image.task))
                 source = Source(
@@ -155,7 +156,9 @@ class _CvatExport(Export):
                     frame = VideoFrame(task.source, image.number or 0)
                     if image.number is None:
                         fault = fault or f"the id of the image {image.name!r}, its frame of the video, is not a number"
-                listed = Image(next(names), source, frame)
+                name = next(names)
+                path = f"{_images_beside(file)}/{name}" if name in beside else ""
+                listed = Image(name, source, frame, path=path)
                 where = f"{file.path}:{image.line}"
                 yield Refused(listed, Finding.error("broken-image", where, fault)) if fault else listed
             for task_id, tracks in videos.items():
@@ -249,7 +252,8 @@ class _CvatExport(Export):
                 file.path, tuple(frame.shapes), task.size, frame.found, frame.interpolated, tuple(frame.findings)
             )
             name = _with_extension(f"{folder}frame_{number:06d}", True, known)
-            yield Image(name, source, VideoFrame(task.video, number))
+            path = f"{_images_beside(file)}/{name}" if name in known[0] else ""
+            yield Image(name, source, VideoFrame(task.video, number), path=path)
 
     def read(self, images: Sequence[Image], payload: Any) -> Iterator[Batch]:
         drafts = map(self._draft, images)

@@ -23,7 +23,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import numpy as np
 
 from labelferry.converters.labelformat.source import count_objects
-from labelferry.errors import AmbiguousError, ExportError, LabelferryError, UsageError
+from labelferry.errors import AmbiguousError, ExportError, LabelferryError, UsageError, did_you_mean
 from labelferry.findings import Finding
 from labelferry.masks.coco import masks_of_image
 from labelferry.model import Annotations, Category, Image, VideoFrame
@@ -120,8 +120,13 @@ class Labelformat(Adapter):
     @classmethod
     def variant(cls, name: str) -> type[Adapter]:
         if name not in _input_classes():
-            raise UsageError(f"labelformat has no input {name!r}; it has {', '.join(cls.variants())}")
+            hint = did_you_mean(name, cls.variants())
+            raise UsageError(f"labelformat has no input {name!r}; it has {', '.join(cls.variants())}{hint}")
         return _variant(name)
+
+
+_WITH_SIZES = frozenset(("coco", "cvat", "labelbox", "pascalvoc", "youtubevis"))
+"""Modules of labelformat that read the sizes of images in the export, and not in the images."""
 
 
 class _Source(NamedTuple):
@@ -156,6 +161,9 @@ class _LabelformatExport(Export):
         with _faults(self._path):
             categories = [_category(category, self._path) for category in self._input.get_categories()]
         super().__init__(request, tasks, categories, files)
+        modules = {base.__module__.removeprefix("labelformat.formats.") for base in type(self._input).__mro__}
+        self.drawn_on = "stored" if "lightly" in modules else "size" if modules & _WITH_SIZES else "unknown"
+        self._is_scaled = "yolov8" in modules
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_input": None}
@@ -202,6 +210,11 @@ class _LabelformatExport(Export):
 
     def labels(self, image: Image) -> Annotations:
         source: _Source = image.source
+        if self._is_scaled and image.picture and image.picture.drawn_on == "upright" and image.size != source.size:
+            text = (
+                "labelformat scales its labels by the size as stored, and they are for the upright picture: --from yolo"
+            )
+            raise ExportError(text, where=image.file_name, code="image-size", lost=len(source.ids))
 
         def locate(row: int) -> str:
             return f"{image.file_name}, object {row + 1}"

@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, get_args
 import numpy as np
 
 from labelferry.converters.masks.binary import BinaryExport
-from labelferry.converters.masks.classes import LEFT_OUT, Kind, of_cityscapes, read_classes
+from labelferry.converters.masks.classes import LEFT_OUT, Kind, of_cityscapes, read_classes, read_palette_file
 from labelferry.converters.masks.files import Files
 from labelferry.converters.masks.maps import MapExport
 from labelferry.converters.masks.palettes import PALETTES
@@ -52,6 +52,7 @@ class Masks(Adapter):
     """Reads mask PNGs."""
 
     tasks = (TaskType.INSTANCE_SEGMENTATION, TaskType.SEMANTIC_SEGMENTATION)
+    also_called = ("cityscapes", "camvid", "ade20k", "segmentation", "png")
     names: ClassVar[Mapping[str, Collection[str]]] = {"labels": PALETTES.keys()}
 
     def __init__(
@@ -163,7 +164,8 @@ class Masks(Adapter):
     def detect(cls, probe: Probe) -> Iterator[Match]:
         if not probe.is_dir or "SegmentationClass" in probe.listing(probe.path)[1]:
             return
-        names, whole = probe.files(probe.path, frozenset((".png", ".bmp", ".tif", ".tiff")))
+        root = _masks_folder(probe)
+        names, whole = probe.files(root, frozenset((".png", ".bmp", ".tif", ".tiff")))
         if not names:
             return
         endings = ("_gtFine_labelIds", "_gtFine_instanceIds", "_labelIds", "_instanceIds", "_mask", "_seg", "_label")
@@ -171,17 +173,15 @@ class Masks(Adapter):
         suffix = next((ending for ending in endings if any(stem.endswith(ending) for stem in stems)), "")
         masks = [name for name, stem in zip(names, stems, strict=True) if stem.endswith(suffix)]
         labels = next(
-            (
-                p
-                for folder in (probe.path, probe.path.parent)
-                for file in _LABEL_FILES
-                if (p := folder / file).is_file()
-            ),
+            (p for folder in (root, root.parent) for file in _LABEL_FILES if (p := folder / file).is_file()),
             None,
         )
         values: set[int] = set()
         for name in masks[:4]:
-            found, are_colours = read_label_map(probe.path / name)
+            try:
+                found, are_colours = read_label_map(root / name)
+            except ExportError:  # as photos may be
+                return
             values |= set(np.unique(found[:: max(1, found.shape[0] // 200)]).tolist())
             has_colours = labels is not None and labels.name in ("labelmap.txt", "label_colors.txt")
             if len(values) > 128 or (are_colours and not has_colours):  # a photo
@@ -191,15 +191,32 @@ class Masks(Adapter):
         question = ""
         if not is_cityscapes:
             options["labels"] = labels or Path("CLASSES.txt")
-            question = "" if labels else "which classes do the values stand for? (--labels)"
+            question = _open_question(labels, values)
         if values <= {0, 255} and 255 in values:
             question = "the masks hold only 0 and 255: binary masks of one object or class each? (--pattern)"
         tasks: tuple[TaskType, ...] = (TaskType.SEMANTIC_SEGMENTATION,)
         kind = "Cityscapes masks" if is_cityscapes else f"label maps of {len(values)} values in a sample"
         if suffix.endswith("instanceIds"):
             tasks = (TaskType.INSTANCE_SEGMENTATION, *tasks)
-        if folder := next(
-            (f for f in ("images", "leftImg8bit", "JPEGImages") if (probe.path.parent / f).is_dir()), None
-        ):
-            options["images"] = probe.path.parent / folder
-        yield Match(probe.path, kind, tasks, len(masks), whole, options, question)
+        if folder := next((f for f in ("images", "leftImg8bit", "JPEGImages") if (root.parent / f).is_dir()), None):
+            options["images"] = root.parent / folder
+        yield Match(root, kind, tasks, len(masks), whole, options, question)
+
+
+def _masks_folder(probe: Probe) -> Path:
+    """The folder of masks that lies beside one of images; else the path itself."""
+    folders = {name.lower(): name for name in probe.listing(probe.path)[1]}
+    masks = next((folders[name] for name in ("masks", "mask", "annotations", "labels", "gt") if name in folders), "")
+    return probe.path / masks if {"images", "image", "img", "imgs"} & folders.keys() else probe.path
+
+
+def _open_question(labels: Path | None, values: Collection[int]) -> str:
+    """What the files do not say about the classes of label maps with these values; empty if they do."""
+    if labels is None:
+        return "which classes do the values stand for? (--labels)"
+    named = read_palette_file(labels).values
+    unknown = [] if named is None else sorted(set(values) - named.keys() - {0, 255})
+    if not unknown:
+        return ""
+    listed = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+    return f"{labels.name} does not name the values {listed}: which classes do they stand for? (--labels)"

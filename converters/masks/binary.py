@@ -78,7 +78,7 @@ class BinaryExport(Export):
 
     def labels(self, image: Image) -> Annotations:
         try:
-            labels = self._masks(image.source, image.files)
+            labels = self._masks(image.source, image.files, image.size)
         except ExportError as error:
             error.lost = len(image.source)
             raise
@@ -86,9 +86,10 @@ class BinaryExport(Export):
         labels.evidence = Counter([f"label-file:{top}" if image.source else f"no-label-file:{top}"])
         return labels
 
-    def _masks(self, classes: tuple[str, ...], files: tuple[str, ...]) -> Annotations:
-        """Every pixel that is not 0 belongs to the object."""
-        size = None if self._files.images is None else image_size(files[-1])
+    def _masks(self, classes: tuple[str, ...], files: tuple[str, ...], size: tuple[int, int] | None) -> Annotations:
+        """Every pixel that is not 0 belongs to the object. `size` is that of the image, if it is known."""
+        if size is None and self._files.images is not None:
+            size = image_size(files[-1])
         findings: list[Finding] = []
         ids, masks, places, ignored = [], [], [], []
         for name, path in zip(classes, files, strict=False):
@@ -110,8 +111,15 @@ class BinaryExport(Export):
         if ignored:
             text = "masks of a class that --ignore names"
             findings.append(Finding.note("class-ignored", ignored[0], text, len(ignored), len(ignored)))
+        sizes = [(mask.width, mask.height) for mask in masks]
         if size is None:
-            size = (masks[0].width, masks[0].height) if masks else image_size(files[0])
+            size = sizes[0] if sizes else image_size(files[0])
+        elif sizes:  # of an image that is stored turned, they may be of the upright picture
+            alike = [one for one in sizes if sorted(one) == sorted(size)]
+            if not alike:
+                text = f"the mask has {sizes[0][0]} x {sizes[0][1]} pixels, the image {size[0]} x {size[1]}"
+                raise ExportError(text, where=places[0], code="mask-size")
+            size = alike[0]
         return Annotations(
             np.array(ids, np.int64),
             size,
@@ -124,7 +132,7 @@ class BinaryExport(Export):
 
 def _image(name: str, masks: list[tuple[str, str]], path: str | None = None) -> Image:
     files = [mask for _, mask in masks] + ([] if path is None else [path])
-    return Image(name, tuple(label for label, _ in masks), files=tuple(files))
+    return Image(name, tuple(label for label, _ in masks), files=tuple(files), path=path or "")
 
 
 def _names(files: Files, pattern: str, labels: Path | None) -> list[str]:

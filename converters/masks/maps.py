@@ -103,7 +103,8 @@ class MapExport(Export):
             elif image_stem in images:
                 image = images[image_stem]
                 used.add(image)
-                yield Image(files.prefix + image, files=(*maps, f"{files.images}/{image}"))
+                path = f"{files.images}/{image}"
+                yield Image(files.prefix + image, files=(*maps, path), path=path)
             else:
                 text = f"no image {image_stem}.* in {files.images}; --suffix and --image-suffix say how names differ"
                 yield Finding.error("label-without-image", maps[0], text, lost_images=1)
@@ -144,7 +145,7 @@ class MapExport(Export):
         place = image.files[1] if is_class_map else path
         if self._files.images is not None:
             try:
-                _check_size(image.files[-1], (width, height), path)
+                _check_size(image, (width, height), path)
             except ExportError as error:
                 error.lost = found
                 raise
@@ -265,9 +266,9 @@ class MapExport(Export):
 _MAPS, _TELLING = "maps of values", "maps of values that tell the classes"
 
 
-def _check_size(image: str, size: tuple[int, int], path: str) -> None:
-    """That an image has the size of its map."""
-    width, height = image_size(image)
-    if (width, height) != size:
+def _check_size(image: Image, size: tuple[int, int], path: str) -> None:
+    """That an image has the size of its map, which may be of the upright picture if the image is stored turned."""
+    width, height = image.size or image_size(image.files[-1])
+    if sorted((width, height)) != sorted(size):
         text = f"the mask has {size[0]} x {size[1]} pixels, the image {width} x {height}"
         raise ExportError(text, where=path, code="mask-size")

@@ -77,6 +77,7 @@ class Voc(Adapter):
     """Reads Pascal VOC."""
 
     tasks = (TaskType.INSTANCE_SEGMENTATION, TaskType.SEMANTIC_SEGMENTATION, TaskType.OBJECT_DETECTION)
+    also_called = ("pascal", "pascal-voc")
 
     def __init__(
         self,
@@ -127,8 +128,7 @@ class Voc(Adapter):
             tasks = [TaskType.SEMANTIC_SEGMENTATION]
             if "SegmentationObject" in folders:
                 tasks.insert(0, TaskType.INSTANCE_SEGMENTATION)
-            if not has_xml:
-                names, whole = probe.files(probe.path / "SegmentationClass", frozenset((".png",)))
+            names, whole = probe.files(probe.path / "SegmentationClass", frozenset((".png",)))
         if has_xml:
             tasks.append(TaskType.OBJECT_DETECTION)
         if tasks:
@@ -271,11 +271,13 @@ class _VocExport(Export):
     def labels(self, image: Image) -> Annotations:
         source: _Source = image.source
         if source.label is None:
-            labels = Annotations.empty(image_size(source.image or ""))
+            labels = Annotations.empty(image.size or image_size(source.image or ""))
         elif self._has_boxes:
-            labels = self._boxes(source, source.label)
+            labels = self._boxes(source, source.label, image.size)
         else:
-            labels = read_masks(source.label, source.objects, source.image, len(self.categories), self._colours)
+            labels = read_masks(
+                source.label, source.objects, source.image, image.size, len(self.categories), self._colours
+            )
         labels.evidence[_label_file(source)] += 1
         return labels
 
@@ -308,7 +310,8 @@ class _VocExport(Export):
         if image is not None:
             image_path = f"{self.root}/{image}"
         files = tuple(path for path in (label_path, objects, image_path) if path is not None)
-        return Image(name, _Source(label_path, objects, image_path, None, self._split_of(label or name)), files=files)
+        source = _Source(label_path, objects, image_path, None, self._split_of(label or name))
+        return Image(name, source, files=files, path=image_path or "")
 
     def _split_of(self, name: str) -> str:
         return self._split or name.rpartition("/")[0].partition("/")[0]
@@ -361,11 +364,12 @@ class _VocExport(Export):
                 text = f"the image may be {base!r} or, by its <filename>, {given!r}: say --image-names xml or filename"
                 raise AmbiguousError(text, where=source.label)
 
-    def _boxes(self, source: _Source, path: str) -> Annotations:
+    def _boxes(self, source: _Source, path: str, own_size: tuple[int, int] | None) -> Annotations:
+        """The boxes of an image, whose own size is taken where the XML file gives none."""
         content = _content(source)
         self._check_name(source, content)
         objects = parse_objects(content, path, self._ids, self._left_out, self._origin)
-        size = objects.size
+        size = objects.size or own_size
         if size is None:
             try:
                 if source.image is None:
@@ -396,7 +400,7 @@ class _VocExport(Export):
             content, size, is_read = b"", UNKNOWN, True
             try:
                 if source.label is None:
-                    size = image_size(source.image or "")
+                    size = image.size or image_size(source.image or "")
                 else:
                     content = _content(source)
                     is_read = len(content) <= SMALL

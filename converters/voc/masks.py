@@ -27,13 +27,21 @@ Colours = Mapping[int, "int | None"]
 """The category id of each packed colour; None of the background."""
 
 
-def read_masks(path: str, objects: str | None, image: str | None, count: int, colours: Colours | None) -> Annotations:
+def read_masks(
+    path: str,
+    objects: str | None,
+    image: str | None,
+    image_pixels: tuple[int, int] | None,
+    count: int,
+    colours: Colours | None,
+) -> Annotations:
     """The masks of an image: of its objects, or of its classes.
 
     Args:
         path: of the PNG of classes.
         objects: of the PNG of objects; None: each class is one mask.
         image: of the image, whose size the masks must have; None: it is not there.
+        image_pixels: (width, height) of the image, if it is known.
         count: of categories; their ids are the numbers below it.
         colours: of the export's own labelmap; None: VOC's.
 
@@ -50,13 +58,18 @@ def read_masks(path: str, objects: str | None, image: str | None, count: int, co
         segments, more, found = instance_segments(instances, classes, no_object, known, objects, path)
         findings = [*(replace(finding, lost=0) for finding in findings), *more]  # objects are lost, and no classes
     try:
-        size = image_size(image) if image else (classes.shape[1], classes.shape[0])
+        height, width = classes.shape
+        if image_pixels is None and image:
+            image_pixels = image_size(image)
+        if image_pixels and sorted(image_pixels) != sorted((width, height)):  # it may be of the upright picture
+            text = f"the mask has {width} x {height} pixels, the image {image_pixels[0]} x {image_pixels[1]}"
+            raise ExportError(text, where=path, code="mask-size")
     except ExportError as error:
         error.lost = found
         raise
     return Annotations(
         np.array([category_id for _, category_id, _ in segments], np.int64),
-        size,
+        (width, height),
         masks=[mask for *_, mask in segments],
         findings=findings,
         locate=lambda i: f"{path}, value {segments[i][0]}",

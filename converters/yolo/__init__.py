@@ -7,6 +7,7 @@ A line an object, numbers relative to the image's width and height:
     class cx cy width height x1 y1 v1 ...     a pose, with `kpt_shape` in data.yaml
     ... confidence                            any of them, as predictions have it
     ... [confidence] track id                 any of them, of a tracked video
+    probability name                          one of the best classes of an image: `classes`
 
 All lines of an export have the same columns: `columns.decide`.
 
@@ -31,8 +32,11 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from labelferry.columns import UNKNOWN, Batch
+from labelferry.converters.yolo.classes import are_class_files, class_of
 from labelferry.converters.yolo.columns import Columns, decide, line_twice, note_columns, objects_of
 from labelferry.converters.yolo.layout import (
+    DESCRIPTIONS,
+    ENTRIES,
     LabelledImage,
     find_entry,
     is_label_file,
@@ -45,7 +49,7 @@ from labelferry.converters.yolo.layout import (
     read_layout,
     relative_name,
 )
-from labelferry.converters.yolo.lines import Lines, count_lines, parse_boxes, parse_lines, repeated
+from labelferry.converters.yolo.lines import HIGHEST, LOWEST, Lines, count_lines, parse_boxes, parse_lines, repeated
 from labelferry.converters.yolo.shapes import boxes_of, in_pixels, polygons_of, poses_of
 from labelferry.errors import AmbiguousError, ExportError
 from labelferry.findings import Finding
@@ -71,7 +75,11 @@ _FRAME = re.compile(r"(.+)_(\d+)")
 class Yolo(Adapter):
     """Reads YOLO labels and predictions."""
 
-    tasks = (TaskType.KEYPOINT_DETECTION, TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION)
+    tasks = (
+        *(TaskType.KEYPOINT_DETECTION, TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION),
+        TaskType.CLASSIFICATION,
+    )
+    also_called = ("ultralytics", "darknet")
 
     def __init__(
         self,
@@ -111,44 +119,114 @@ class Yolo(Adapter):
 
     @classmethod
     def detect(cls, probe: Probe) -> Iterator[Match]:
-        if not probe.is_dir and probe.path.suffix.lower() not in (".yaml", ".yml", ".data", ".txt", ".names"):
-            return
-        entry = find_entry(probe.path)
-        layout = read_layout(probe.path)
-        images, exact, labels = 0, True, list[str]()
-        for split in layout.splits:
-            if split.listing is not None:
-                names = [line for line in read_text(split.listing).splitlines() if line.strip()]
-                listed = list_named_images(split, split.listing, None)
-                labels += [one.label for one in islice(listed, SAMPLE) if one.label]
-                images += len(names)
-                continue
-            names, whole = probe.files(split.folder, IMAGE_EXTENSIONS, known=True)
-            folder = labels_folder_of(split.folder)
-            texts, _ = probe.files(folder, frozenset((".txt",)), known=True)
-            labels += [f"{folder}/{name}" for name in texts if is_label_file(name[:-4])]
-            images, exact = images + len(names), exact and whole
-        sample = list(islice(_sampled(labels), SAMPLE))
-        if not images or (not sample and entry.suffix.lower() in (".txt", ".names")):
-            return
-        kind = {".data": "Darknet", ".txt": "plain folders", ".names": "plain folders"}.get(
-            entry.suffix.lower(), "Ultralytics"
-        )
-        question, shapes = "", "boxes"
-        tasks: tuple[TaskType, ...] = (TaskType.OBJECT_DETECTION,)
-        columns = Columns(layout.keypoint_shape)
-        try:
-            columns = decide(sample, columns, None)
-        except AmbiguousError as error:
-            question = error.message
-            columns = decide(sample, columns, False)
-        if columns.keypoint_shape:
-            shapes, tasks = "poses", (TaskType.KEYPOINT_DETECTION,)
-        elif columns.polygons and sample:
-            shapes, tasks = "polygons", (TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION)
-            if not question and all(len(row) - columns.ending == 9 for lines in sample for row in lines.rows):
-                question = "each object has four points: a polygon, or with --obb an oriented box"
-        yield Match(probe.path, f"YOLO {shapes}, {kind}", tasks, images, exact, {}, question)
+        sources = _sources(probe)
+        for source in sources:
+            yield from _matches(probe, source)
+        if not sources:
+            yield from _matches_without_names(probe)
+
+
+def _sources(probe: Probe) -> list[Path]:
+    """The paths that name an export: the path itself, or each of several files in it that describe one."""
+    if not probe.is_dir:
+        return [probe.path] if _is_entry(probe, probe.path) else []
+    if usual := next((name for name in ENTRIES if (probe.path / name).is_file()), ""):
+        return [probe.path] if _is_entry(probe, probe.path / usual) else []
+    paths = [probe.path / name for name in probe.listing(probe.path)[0] if Path(name).suffix.lower() in DESCRIPTIONS]
+    entries = [path for path in paths if _is_entry(probe, path)]
+    return [probe.path] if entries and len(paths) == 1 else entries
+
+
+def _is_entry(probe: Probe, path: Path) -> bool:
+    """Whether a file looks as if it named the classes of an export."""
+    suffix = path.suffix.lower()
+    head = probe.head(path)
+    if suffix in DESCRIPTIONS:
+        return re.search(rb"""(?m)(^|[{,])\s*['"]?(names|nc)['"]?\s*[:=]""", head) is not None
+    lines = head.decode("utf-8", "replace").splitlines()
+    are_images = any(os.path.splitext(line.strip())[1].lower() in IMAGE_EXTENSIONS for line in lines)
+    return suffix in (".txt", ".names") and not are_images
+
+
+def _matches(probe: Probe, source: Path) -> Iterator[Match]:
+    """An export with its names of classes."""
+    suffix = find_entry(source).suffix.lower()
+    is_described = suffix in DESCRIPTIONS
+    try:
+        layout = read_layout(source)
+    except ExportError:
+        if is_described:
+            raise
+        return  # any text
+    images, exact, labels = 0, True, list[str]()
+    for split in layout.splits:
+        if split.listing is not None:
+            names = [line for line in read_text(split.listing).splitlines() if line.strip()]
+            listed = list_named_images(split, split.listing, None)
+            labels += [one.label for one in islice(listed, SAMPLE) if one.label]
+            images += len(names)
+            continue
+        names, whole = probe.files(split.folder, IMAGE_EXTENSIONS, known=True)
+        folder = labels_folder_of(split.folder)
+        texts, _ = probe.files(folder, frozenset((".txt",)), known=True)
+        labels += [f"{folder}/{name}" for name in texts if is_label_file(name[:-4])]
+        images, exact = images + len(names), exact and whole
+    sample = list(islice(_sampled(labels), SAMPLE))
+    if images and (sample or is_described):
+        shapes, tasks, question = _shapes(sample, layout.keypoint_shape)
+        kind = "Darknet" if suffix == ".data" else "Ultralytics" if is_described else "plain folders"
+        options: dict[str, Any] = {}
+        if not labels:
+            options = {"labels": Path("LABELS")}
+            question = "no label file lies beside the images: in which folder are they? (--labels)"
+        yield Match(source, f"YOLO {shapes}, {kind}", tasks, images, exact, options, question)
+
+
+def _matches_without_names(probe: Probe) -> Iterator[Match]:
+    """A folder of label files, or one with a folder `labels`, as Ultralytics writes predictions."""
+    if not probe.is_dir:
+        return
+    folder = probe.path / "labels" if "labels" in probe.listing(probe.path)[1] else probe.path
+    texts, whole = probe.files(folder, frozenset((".txt",)), depth=2)
+    labels = [f"{folder}/{name}" for name in texts if is_label_file(name[:-4])]
+    sample = list(islice(_sampled(labels[:SAMPLE]), SAMPLE))
+    if not sample or any(lines.findings or not all(map(_is_object, lines.rows)) for lines in sample):
+        return
+    shapes, tasks, question = _shapes(sample, None)
+    above = [probe.path / "/".join([".."] * up) for up in range(1, 4)]
+    entries = (Path(os.path.normpath(folder / name)) for folder in above for name in ENTRIES[:3])
+    named = next((path for path in entries if path.is_file() and _is_entry(probe, path)), None)
+    naming = "in which data.yaml or classes.txt are the names of the classes? Put it in place of DATA.yaml"
+    if named is not None:
+        naming = f"are the names of the classes those in {named}?"
+    question = f"{naming}; {question}" if question else naming
+    options = {"labels": folder}
+    yield Match(
+        named or Path("DATA.yaml"), f"YOLO {shapes}, label files alone", tasks, len(labels), whole, options, question
+    )
+
+
+def _is_object(row: Sequence[float]) -> bool:
+    """Whether the numbers of a line are a class, and others that are relative to an image."""
+    return len(row) >= 5 and row[0].is_integer() and all(LOWEST <= value <= HIGHEST for value in row[1:5])
+
+
+def _shapes(sample: list[Lines], keypoint_shape: tuple[int, int] | None) -> tuple[str, tuple[TaskType, ...], str]:
+    """What a sample of label files has in it, the task types, and what it does not show."""
+    question = ""
+    columns = Columns(keypoint_shape)
+    try:
+        columns = decide(sample, columns, None)
+    except AmbiguousError as error:
+        question = error.message
+        columns = decide(sample, columns, False)
+    if columns.keypoint_shape:
+        return "poses", (TaskType.KEYPOINT_DETECTION,), question
+    if not (columns.polygons and sample):
+        return "boxes", (TaskType.OBJECT_DETECTION,), question
+    if not question and all(len(row) - columns.ending == 9 for lines in sample for row in lines.rows):
+        question = "each object has four points: an oriented box (--obb), or a polygon (--task instance-segmentation)?"
+    return "polygons", (TaskType.INSTANCE_SEGMENTATION, TaskType.OBJECT_DETECTION), question
 
 
 class _Labels(NamedTuple):
@@ -170,6 +248,7 @@ class _YoloExport(Export):
     """An export. `source` of an image are its `_Labels`."""
 
     first_frame = 1
+    drawn_on = "upright"  # as Ultralytics reads images: https://docs.ultralytics.com/reference/data/utils/ (exif_size)
 
     def __init__(self, adapter: Yolo, request: Request) -> None:
         layout = read_layout(adapter.path, adapter.split, request.frames)
@@ -189,6 +268,8 @@ class _YoloExport(Export):
             tasks.insert(0, TaskType.KEYPOINT_DETECTION)
         elif not adapter.obb and sample and (columns.polygons or (wants_masks and not is_whole)):
             tasks.insert(0, TaskType.INSTANCE_SEGMENTATION)
+        if not sample and are_class_files(islice(self._label_paths(), SAMPLE)):
+            tasks = [TaskType.CLASSIFICATION]
         super().__init__(request, tasks, layout.names, layout.files)
         if request.task and not (columns.is_guess and columns.ending == 2):
             columns = columns._replace(polygons=True)
@@ -222,7 +303,8 @@ class _YoloExport(Export):
             sharing = self._shared.get(one.label or "", [])
             path = one.label if one.image in sharing[:1] or not sharing else None  # its lines are counted once
             files = (one.image, path) if path else (one.image,)
-            image = Image(prefixes[folder] + name, _Labels(path, one.split, self._columns), files=files)
+            labels = _Labels(path, one.split, self._columns)
+            image = Image(prefixes[folder] + name, labels, files=files, path=one.image)
             if sharing:
                 text = f"the label file {one.label} would be that of {len(sharing)} images: {', '.join(sharing[:3])}"
                 yield Refused(image, Finding.error("label-shared", one.image, text))
@@ -246,6 +328,8 @@ class _YoloExport(Export):
     def labels(self, image: Image) -> Annotations:
         path: str | None = image.source.path
         content = b"" if path is None else read_label_file(path)
+        if self.source_task is TaskType.CLASSIFICATION:
+            return class_of(content, path or "", self.categories)
         found = count_lines(content)
         try:
             size = _size_of(image)
@@ -320,7 +404,7 @@ class _YoloExport(Export):
 
 
 def _size_of(image: Image) -> tuple[int, int]:
-    """(width, height) of an image in pixels."""
+    """(width, height) in pixels of the picture that the labels of an image are for."""
     try:
         return image.size or image_size(image.files[0])
     except OSError as error:

@@ -23,6 +23,12 @@ from labelferry.reading.text import read_label_file, read_names, read_text, read
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 
+ENTRIES = ("data.yaml", "dataset.yaml", "data.yml", "obj.data", "classes.txt", "labels/classes.txt")
+"""Usual names of the file that describes an export, the one that is taken first at the front."""
+
+DESCRIPTIONS = (".yaml", ".yml", ".data")
+"""Extensions of files that describe an export by any name."""
+
 _YAML_KEYS = ("path", *SPLITS, "names", "nc", "kpt_shape", "kpt_names")
 _YAML_UNREAD = ("flip_idx", "channels", "download", "minival", "roboflow")
 _DARKNET_KEYS = ("names", "classes", *SPLITS)
@@ -91,10 +97,10 @@ def find_entry(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    for name in ("data.yaml", "dataset.yaml", "data.yml", "obj.data", "classes.txt", "labels/classes.txt"):
+    for name in ENTRIES:
         if (path / name).is_file():
             return path / name
-    found = sorted(p for p in path.iterdir() if p.suffix.lower() in (".yaml", ".yml", ".data"))
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in DESCRIPTIONS)
     if len(found) != 1:
         what = f"several: {', '.join(p.name for p in found)}" if found else "none"
         raise ExportError(
@@ -125,7 +131,7 @@ def read_layout(path: Path, split: str | None = None, frames: bool = False) -> L
     elif suffix in (".txt", ".names"):
         folder = path if path.is_dir() else entry.parent
         findings: list[Finding] = []
-        names = [Category(i, name) for i, name in enumerate(read_names(entry))]
+        names = _listed_names(entry, findings)
         layout = Layout(str(folder), names, [Split("all", str(folder))], None, [str(entry)], findings)
     else:
         raise ExportError("a data.yaml, an obj.data, a classes.txt or a folder was expected", where=str(entry))
@@ -428,7 +434,7 @@ def _read_darknet(entry: Path, split: str | None, frames: bool) -> Layout:
             splits.append(Split(name, str(entry.parent), place))
     if not splits and not frames:
         raise ExportError("it names no list of images that exists", where=str(entry), code="split-missing")
-    categories = [Category(i, name) for i, name in enumerate(read_names(names))]
+    categories = _listed_names(names, findings)
     if "classes" in data and data["classes"] != str(len(categories)):
         text = f"classes is {data['classes']}, but there are {len(categories)} names"
         raise ExportError(text, where=str(entry), code="names-count")
@@ -441,6 +447,11 @@ def _empty_values(data: dict[str, Any], entry: Path) -> Iterator[Finding]:
         if key in data and not data[key]:
             make = Finding.note if key == "test" else Finding.warning
             yield make("empty-value", str(entry), f"{key!r} has no value")
+
+
+def _listed_names(path: Path, findings: list[Finding]) -> list[Category]:
+    """The classes that a file names, one a line."""
+    return [Category(i, name) for i, name in enumerate(read_names(path))]
 
 
 def _names(data: dict[str, Any], entry: Path, shape: tuple[int, int] | None, findings: list[Finding]) -> list[Category]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ _TYPES: dict[str, Any] = {
 }
 """Types on the command line of the options that have several types in Python."""
 
-_DEFAULTS = {"format": inspect.Parameter.empty, "workers": None}
+_DEFAULTS = {"workers": None}
 """Defaults on the command line, where they differ from those in Python."""
 
 _HELP = {
@@ -37,6 +38,7 @@ _HELP = {
 
 
 def convert(
+    ctx: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The export: a file or a folder.")],
     datasource: Annotated[
         Path, typer.Argument(metavar="DATASOURCE", help="Folder of the datasource: .lightly is written there.")
@@ -50,12 +52,19 @@ def convert(
     **options: Any,
 ) -> None:
     """Convert an export into a task of a Lightly datasource."""
+    from labelferry.errors import UsageError
     from labelferry.lightly.categories import parse_names
     from labelferry.report import ConversionError
     from labelferry.run.convert import convert as run_conversion
 
-    given = {name: value for name, value in options.items() if value is not None or name in OPTION_NAMES}
+    given = {
+        name: value
+        for name, value in options.items()
+        if name in OPTION_NAMES or getattr(ctx.get_parameter_source(name), "name", "") != "DEFAULT"
+    }
     with ReportFile(report, as_json) as file:
+        if given["format"] is None:
+            raise UsageError("--from is missing: name the format, or detect it with --from auto")
         for name in ("classes", "rename"):
             if given[name] is not None:
                 given[name] = parse_names(f"--{name}", given[name])
@@ -81,6 +90,8 @@ def convert_command(arguments: list[str]) -> Callable[..., None]:
         convert(**values)
 
     format_name = _format_named(arguments)
+    if format_name == "auto":
+        format_name = _detected_format(arguments)
     command.__doc__ = convert.__doc__
     if format_name in (None, "auto"):
         command.__doc__ = (
@@ -89,7 +100,16 @@ def convert_command(arguments: list[str]) -> Callable[..., None]:
         )
     own = inspect.signature(convert, eval_str=True).parameters
     format_, *others = map(_parameter, OPTIONS)
-    parameters = [own["source"], own["datasource"], format_, own["to"], *others, own["report"], own["quiet"]]
+    parameters = [
+        own["ctx"],
+        own["source"],
+        own["datasource"],
+        format_,
+        own["to"],
+        *others,
+        own["report"],
+        own["quiet"],
+    ]
     parameters += [own["as_json"], *_format_parameters(format_name)]
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
@@ -105,6 +125,44 @@ def _format_named(arguments: list[str]) -> str | None:
         if here.startswith("--from="):
             return here.partition("=")[2]
     return None
+
+
+def _detected_format(arguments: list[str]) -> str:
+    """The format of SOURCE, where the arguments have flags that may be options of it, or ask for help.
+
+    Raises:
+        UsageError: such flags are given, and SOURCE does not show which format they belong to.
+    """
+    flags = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+    valued = {option.flag for option in OPTIONS if option.type is not bool} | {"--to", "--report"}
+    others = flags - valued - {option.flag for option in OPTIONS} - {"--quiet", "--json", "--help"}
+    if not others and "--help" not in flags:
+        return "auto"
+    from labelferry.errors import UsageError
+    from labelferry.plugin.adapter import adapter_options
+    from labelferry.plugin.detect import detect
+    from labelferry.plugin.registry import get_adapter
+
+    for source in filter(os.path.exists, _words(arguments, valued)):
+        formats = {one.format for one in detect(source)}
+        if len(formats) == 1:
+            (format,) = formats
+            own = {f"--{one.name.replace('_', '-')}" for one in adapter_options(get_adapter(format)) if not one.is_flag}
+            if next(_words(arguments, valued | own), "") == source:
+                return format
+    if "--help" in flags:
+        return "auto"
+    listed = ", ".join(sorted(others))
+    raise UsageError(f"{listed}: no option of every format; name the format with --from ('labelferry detect' shows it)")
+
+
+def _words(arguments: list[str], valued: set[str]) -> Iterator[str]:
+    """The arguments that are neither flags nor values of the flags that have one."""
+    before = ""
+    for word in arguments[1:]:
+        if not word.startswith("-") and before not in valued:
+            yield word
+        before = word
 
 
 def _parameter(option: Option) -> inspect.Parameter:

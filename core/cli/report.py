@@ -226,12 +226,9 @@ def _print_result(report: Report, to: TextIO) -> None:
     print(f"  {number} of {classes}: {shown}{more}", file=to)
     print(f"  {_names(report)}", file=to)
     if report.unchecked_orientations:
-        which = (
-            "" if report.unchecked_orientations >= report.images else f" of {report.unchecked_orientations:,} images"
-        )
-        print(
-            f"  EXIF orientation not checked{which}: the images are out of reach (--input names their folder)", file=to
-        )
+        some = report.unchecked_orientations < report.images
+        which = f" of {counted(report.unchecked_orientations, 'image')}" if some else ""
+        print(f"  EXIF orientation not checked{which}: the images are not found (--input)", file=to)
     if report.example is not None:
         print(f"  for example {printable(report.example[0])} -> {printable(str(place / report.example[1]))}", file=to)
 

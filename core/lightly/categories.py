@@ -123,21 +123,32 @@ _NO_NAME = re.compile(r"(?i:\.?nan|\.?inf|null|undefined|n/a)|None|\[.*\]|\{.*\}
 """What programs write in place of a value that is missing, or that is no text; a class may well be called `none`."""
 
 
-def category_findings(categories: Iterable[Category]) -> Iterator[Finding]:
-    """Warnings of names that several categories or keypoints have, and of names that stand for a missing value."""
+def category_findings(categories: Iterable[Category], where: str = "") -> Iterator[Finding]:
+    """Warnings of names that several categories or keypoints have, and of names that stand for a missing value.
+
+    Args:
+        categories: of the export.
+        where: the export, for messages.
+    """
     categories = list(categories)
-    for name, count in Counter(category.name for category in categories).items():
-        if count > 1:
-            text = f"{count} categories have the name {name!r} and stay apart; --rename '{name}={name}' makes them one"
-            yield Finding.warning("category-name-twice", "", text, count)
+    ids: dict[str, list[int]] = {}
+    for category in categories:
+        ids.setdefault(category.name, []).append(category.id)
+    for name, own in ids.items():
+        if len(own) > 1:
+            shown = ", ".join(map(str, own[:10]))
+            text = (
+                f"{len(own)} categories have the name {name!r} (ids {shown}); --rename '{name}={name}' makes them one"
+            )
+            yield Finding.warning("category-name-twice", where, text)
     for category in categories:
         for name, count in Counter(category.keypoints).items():
             if count > 1:
                 text = f"{count} keypoints of the category {category.name!r} have the name {name!r}"
-                yield Finding.warning("category-name-twice", "", text, count)
+                yield Finding.warning("category-name-twice", where, text)
         for what, name in [("a category", category.name), *(("a keypoint", name) for name in category.keypoints)]:
             if _NO_NAME.fullmatch(name) or not name.isprintable():
-                yield Finding.warning("category-name-odd", "", f"{what} has the name {name!r}: is its name missing?")
+                yield Finding.warning("category-name-odd", where, f"{what} has the name {name!r}: is its name missing?")
 
 
 def _check_names(option: str, given: Iterable[str], names: set[str]) -> None:

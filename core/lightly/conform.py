@@ -264,6 +264,8 @@ def _keypoints(work: _Work, plan: CategoryPlan) -> None:
         ("error", "broken-keypoints", keypoints.any(~finite), "a keypoint holds a number that is not finite"),
         ("error", "broken-keypoints", keypoints.any(~in_range), "a keypoint has a score outside of [0, 1]"),
     )
+    unnamed = by_id[work.batch.category_ids] == 0
+    work.report("note", "keypoints-unnamed", unnamed, "keypoints of a category that names none")
     keypoints = work.batch.keypoints
     assert keypoints is not None
     outside = np.asarray(keypoints.points < 0)
@@ -271,6 +273,19 @@ def _keypoints(work: _Work, plan: CategoryPlan) -> None:
         text = "a keypoint lies left of or above the image; moved to its edge"
         work.report("repair", "keypoint-clipped", keypoints.any(np.asarray(outside.any(axis=1))), text)
         work.batch.keypoints = Keypoints(np.where(outside, 0, keypoints.points), keypoints.offsets)
+    _warn_of_keypoints_outside(work)
+
+
+def _warn_of_keypoints_outside(work: _Work) -> None:
+    """Lightly allows keypoints right of and below the image, where no visible one is."""
+    batch, keypoints = work.batch, work.batch.keypoints
+    assert keypoints is not None
+    sizes = np.where((batch.sizes == UNKNOWN).all(axis=1)[:, None], np.inf, batch.sizes)
+    limits = np.repeat(sizes[work.owners] + EDGE_TOLERANCE, np.diff(keypoints.offsets), axis=0)
+    beyond = (keypoints.points[:, :2] > limits).any(axis=1) & (keypoints.points[:, 2] > 0)
+    if beyond.any():
+        text = "a keypoint lies right of or below the image"
+        work.report("warning", "keypoint-outside", keypoints.any(np.asarray(beyond)), text)
 
 
 def _scores(work: _Work, default: float) -> None:
@@ -304,7 +319,7 @@ def _probabilities(work: _Work, plan: CategoryPlan) -> None:
         work.refuse(work.batch.counts > 0, "probabilities-count", text)
         work.batch.probabilities = np.zeros((0, len(plan.categories)))
         return
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         sums = given.sum(axis=1)
         sound = (given >= 0).all(axis=1) & (np.abs(sums - 1) <= ROUNDING)
     text = "the probabilities sum to {:.6g} and must be >= 0 and sum to 1; are they logits?"

@@ -20,6 +20,9 @@ _MIRRORED_X = np.isin(np.arange(9), (2, 3, 6, 7))
 _MIRRORED_Y = np.isin(np.arange(9), (3, 4, 7, 8))
 _TRANSPOSED = np.arange(9) >= 5
 
+_NOISE = 1e-9
+"""Of the picture's size: how far a box that touches the edge may come to lie beyond it by the arithmetic alone."""
+
 
 def turned_back(batch: Batch, orientations: Int64) -> Batch:
     """The batch with boxes, masks and keypoints for the pixels as stored.
@@ -39,8 +42,8 @@ def turned_back(batch: Batch, orientations: Int64) -> Batch:
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is an error later
             ends = batch.boxes[:, :2] + batch.boxes[:, 2:]
             boxes = batch.boxes.copy()
-            boxes[:, 0] = np.where(x, width - ends[:, 0], boxes[:, 0])
-            boxes[:, 1] = np.where(y, height - ends[:, 1], boxes[:, 1])
+            boxes[:, 0] = np.where(x, _from_edge(width, ends[:, 0]), boxes[:, 0])
+            boxes[:, 1] = np.where(y, _from_edge(height, ends[:, 1]), boxes[:, 1])
         turned.boxes = np.where(swap[:, None], boxes[:, [1, 0, 3, 2]], boxes)
     if batch.keypoints is not None:
         turned.keypoints = _turned_points(batch.keypoints, x, y, swap, width, height)
@@ -59,6 +62,12 @@ def turned_back(batch: Batch, orientations: Int64) -> Batch:
         findings.append(Finding("error", "mask-too-complex", where, "the turned mask has too many runs", 1, 1, b))
     turned.masks = None
     return replace(turned.take(is_whole), masks=masks, findings=findings)
+
+
+def _from_edge(size: Floats, ends: Floats) -> Floats:
+    """How far from the other edge boxes end."""
+    distance = size - ends
+    return np.where((distance < 0) & (distance > -_NOISE * size), 0.0, distance)
 
 
 def _turned_points(keypoints: Keypoints, x: Bools, y: Bools, swap: Bools, width: Floats, height: Floats) -> Keypoints:

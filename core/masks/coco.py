@@ -212,7 +212,7 @@ def _check_short(polygons: Sequence[Any]) -> None:
     Raises:
         ValueError, TypeError: one has not.
     """
-    if all(len(part) == 2 for part in polygons):
+    if len(polygons) > 1 and all(len(part) == 2 for part in polygons):
         raise ValueError("points in pairs [x, y]; a polygon is a flat list x1, y1, x2, y2, ...")
     for part in polygons:
         if isinstance(part, str | Mapping):

@@ -31,10 +31,12 @@ class Adapter:
         tasks: every task type that the format can hold, richest first.
         first_frame: number that the format gives the first frame of a video, in `Image.frame`.
         has_sizes: whether the labels come with the sizes of their images; if not, boxes are not cut at the edges.
+        also_called: other names of the format, to suggest its own.
         names: by option that is a path, the names that it may have instead, such as those of palettes.
     """
 
     tasks: ClassVar[tuple[TaskType, ...]]
+    also_called: ClassVar[tuple[str, ...]] = ()
     names: ClassVar[Mapping[str, Collection[str]]] = {}
     first_frame: ClassVar[int] = 0
     has_sizes: ClassVar[bool] = True
@@ -122,6 +124,11 @@ class Option(NamedTuple):
     type: Any
     default: Any
     help: str
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is a flag of the command line, without a value."""
+        return bool in (self.type, *typing.get_args(self.type))
 
 
 def adapter_options(cls: type[Adapter]) -> list[Option]:

@@ -29,8 +29,10 @@ class Match(NamedTuple):
         images: how many images there are, None if that is not known cheaply.
         exact: whether it is exactly so many; else there are at least as many.
         options: the adapter's options that it needs.
-        question: what a sample does not show, and the option that answers it; empty if there is no question.
+        question: what a sample does not show, and the options that answer it, as `--obb`: each answers it if it is
+            given. Empty: there is no question.
         variant: the variant of the format, as `kitti` of `labelformat:kitti`.
+        is_output: whether labelferry may have written it beside the export: what else is recognised goes before it.
     """
 
     source: Path
@@ -41,6 +43,7 @@ class Match(NamedTuple):
     options: dict[str, Any] = {}  # noqa: RUF012
     question: str = ""
     variant: str = ""
+    is_output: bool = False
 
 
 def match_results(path: Path, flavour: str, tasks: tuple[TaskType, ...], datasets: list[Path]) -> Match:
@@ -117,8 +120,10 @@ class Probe:
         return found, complete and not level
 
     def head(self, path: Path | str) -> bytes:
-        """The beginning of a file, and its end."""
+        """The beginning of a regular file, and its end; empty if it cannot be read."""
         try:
+            if not os.path.isfile(path):  # opening a named pipe waits
+                return b""
             with open(path, "rb") as file:
                 head = file.read(HEAD)
                 size = os.fstat(file.fileno()).st_size

@@ -10,6 +10,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -99,6 +100,14 @@ def _built_in() -> list[str]:
 
 
 def _known_adapter(name: str) -> type[Adapter]:
+    cls = _find_adapter(name)
+    if cls is None:
+        text = f"there is no format {name!r}; known formats: auto (detects it), {', '.join(format_names())}"
+        raise UsageError(f"{text}{_suggestion(name)}")
+    return cls
+
+
+def _find_adapter(name: str) -> type[Adapter] | None:
     if name not in _registered and name in _built_in():
         importlib.import_module(f"labelferry.converters.{name}")
     if name not in _registered and (entry := _entry_points().get(name)):
@@ -111,10 +120,32 @@ def _known_adapter(name: str) -> type[Adapter]:
         if not (isinstance(cls, type) and issubclass(cls, Adapter)):
             raise UsageError(f"the adapter of {name!r}, {entry.value}, is not a subclass of labelferry.Adapter")
         return cls
-    if name not in _registered:
-        known = format_names()
-        raise UsageError(f"there is no format {name!r}; known formats: {', '.join(known)}{did_you_mean(name, known)}")
-    return _registered[name]
+    return _registered.get(name)
+
+
+def _suggestion(name: str) -> str:
+    """The end of a message about an unknown format: the one that is meant, or what to do about one that is not
+    supported."""
+    from labelferry.plugin.unsupported import advice_on
+
+    names: dict[str, str] = {"auto": "auto"}
+    variants: dict[str, str] = {}
+    for format in format_names():
+        with suppress(UsageError):  # of a broken package, which `formats` reports
+            cls = _find_adapter(format)
+            names |= {_plain(alias): format for alias in (*(cls.also_called if cls else ()), format)}
+            variants |= {_plain(variant): f"{format}:{variant}" for variant in (cls.variants() if cls else ())}
+    plain = _plain(name)
+    without_number = re.sub(r"v?\d+$", "", plain)
+    if near := names.get(plain) or names.get(without_number) or variants.get(plain):
+        return f". Did you mean {near!r}?"
+    if advice := advice_on(name):
+        return f". It is not supported: {advice}"
+    return did_you_mean(name.lower(), [*format_names(), *variants.values()])
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -1,400 +1,291 @@
-"""The results of models as annotations: arrays and tensors, and the objects of Ultralytics and supervision.
-
-Neither library is imported: their objects are recognised by their attributes, tensors by `__array__` or DLPack.
-
-Ultralytics: https://docs.ultralytics.com/reference/engine/results/
-supervision: https://supervision.roboflow.com/latest/detection/core/, /keypoint/core/, /classification/core/
-"""
+"""The predictions of one image as annotations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from labelferry.errors import ExportError, UsageError
+from labelferry.errors import ExportError
 from labelferry.findings import Finding
-from labelferry.masks.coco import masks_of_image
 from labelferry.masks.label_maps import masks_from_label_map
-from labelferry.model import Annotations, Category
-from labelferry.run_lengths import RunLengthMask
+from labelferry.model import Annotations
+from labelferry.predictions.arguments import (
+    Call,
+    Columns,
+    of_objects,
+    to_boxes,
+    to_ids,
+    to_keypoints,
+    to_probabilities,
+    to_size,
+)
+from labelferry.predictions.classes import Classes
+from labelferry.predictions.clients import Prediction, prediction_of, unwrapped
+from labelferry.predictions.masks import (
+    scores_of_segments,
+    size_of_pixels,
+    to_class_scores,
+    to_label_map,
+    to_masks,
+)
+from labelferry.run_lengths import Int64
+from labelferry.task_type import TaskType
 
 Aggregate = Literal["median", "mean"]
 
+_NEEDED = {
+    TaskType.CLASSIFICATION: ("probabilities", "category_ids"),
+    TaskType.OBJECT_DETECTION: ("xyxy", "xywh", "masks", "keypoints"),
+    TaskType.KEYPOINT_DETECTION: ("keypoints",),
+    TaskType.INSTANCE_SEGMENTATION: ("masks",),
+    TaskType.SEMANTIC_SEGMENTATION: ("masks", "class_scores", "label_map"),
+}
+"""Arguments of which each task type needs one, if there are objects."""
 
-class Classes:
-    """The categories of a task, by the ids and names of the model.
+_NOT_WITH_SEGMENTS = (
+    *("class_scores", "label_map", "xyxy", "xywh", "scores", "category_ids"),
+    *("masks", "keypoints", "probabilities"),
+)
 
-    Args:
-        categories: names, whose places are the model's ids, or `Category`s with the model's ids; or the model's ids by
-            name, to keep some of its classes.
-
-    Attributes:
-        categories: with the model's ids.
-        is_subset: whether other ids of the model are left out; otherwise they are an error.
-    """
-
-    def __init__(self, categories: Iterable[str | Category] | Mapping[str, int]) -> None:
-        if isinstance(categories, str):
-            raise UsageError(f"categories are a list of names, not the text {categories!r}")
-        if isinstance(categories, Mapping):
-            self.categories = [Category(int(key), name) for name, key in categories.items()]
-        else:
-            listed = enumerate(categories)
-            self.categories = [one if isinstance(one, Category) else Category(i, one) for i, one in listed]
-        self.is_subset = isinstance(categories, Mapping)
-        self.ids = [category.id for category in self.categories]
-        self._by_name = {category.name: category.id for category in self.categories}
-
-    def ids_of_names(self, names: Sequence[str]) -> NDArray[np.int64]:
-        """The ids of names, -1 where they are not among the categories."""
-        return np.array([self._by_name.get(str(name), -1) for name in names], np.int64)
-
-    def columns(self, probabilities: NDArray[np.float64], names: Mapping[int, str] | None) -> NDArray[np.float64]:
-        """Of (N, C) probabilities, one column a class of the model, those of the categories, summing to 1; by the
-        names of the model's classes, where it gives them."""
-        count = probabilities.shape[1]
-        if names is not None:
-            ids = self.ids_of_names([names.get(i, "") for i in range(count)])
-            by_id = np.zeros((len(probabilities), max(self.ids) + 1))
-            by_id[:, ids[ids >= 0]] = probabilities[:, ids >= 0]
-            probabilities, count = by_id, by_id.shape[1]
-        elif not self.is_subset and count != len(self.ids):
-            text = f"{count} probabilities for {len(self.ids)} categories"
-            raise ExportError(f"{text}; name the categories as {{name: id}} to keep some", code="probabilities-count")
-        if max(self.ids) >= count:
-            raise ExportError(
-                f"{count} probabilities, but a category has the id {max(self.ids)}", code="probabilities-count"
-            )
-        kept = probabilities[:, self.ids]
-        sums = kept.sum(axis=1, keepdims=True)
-        return kept / np.where(sums > 0, sums, 1) if self.is_subset or names is not None else kept
+_NOT_OF_CLASSIFICATION = ("xyxy", "xywh", "masks", "keypoints", "class_scores", "label_map")
 
 
 def annotations_of(
     predictions: Any,
-    columns: dict[str, Any],
+    columns: Columns,
     classes: Classes,
-    size: tuple[int, int] | None,
+    task: TaskType,
+    size: Any,
     aggregate: Aggregate,
     where: str,
 ) -> Annotations:
     """The annotations of one image.
 
     Args:
-        predictions: Ultralytics `Results`, supervision `Detections`, `KeyPoints` or `Classifications`, `Annotations`,
-            or None.
+        predictions: an object of a library (`clients`), `Annotations`, or None.
         columns: what `TaskWriter.write` takes by name.
         classes: the categories.
+        task: the task type.
         size: (width, height) of the image in pixels, if known.
         aggregate: how scores of pixels become the score of a segment.
         where: the image's name, for messages.
 
     Raises:
-        ExportError: the predictions cannot be used.
-        UsageError: the call is wrong.
+        ExportError: an argument cannot be used.
     """
-    predictions = first_of(predictions)
-    if isinstance(predictions, Annotations):
-        _refuse(columns, "Annotations")
-        predictions.size = predictions.size or size
-        return _of_categories(predictions, classes, False)
-    names: dict[int, str] | None = None
-    if predictions is not None:
-        _refuse(columns, type(predictions).__name__)
-        columns, names = _columns_of(predictions, classes)
-        size = columns.pop("size", None) or size
-    if columns.get("class_scores") is not None:
-        return _segments(_array(columns["class_scores"]), classes, aggregate, where)
-    boxes = _boxes(columns.get("xywh"), columns.get("xyxy"))
-    probabilities = columns.get("probabilities")
-    if probabilities is not None:
-        probabilities = classes.columns(np.atleast_2d(_array(probabilities)), names)
-    keypoints, scores = _keypoints(columns.get("keypoints")), columns.get("scores")
-    category_ids = columns.get("category_ids")
-    if category_ids is None and probabilities is not None:
-        best = probabilities.argmax(axis=1)
-        category_ids = np.array(classes.ids)[best]
-        if scores is None:
-            scores = probabilities[np.arange(len(best)), best]
-    elif category_ids is not None and names is not None:
-        category_ids = classes.ids_of_names([names.get(i, "") for i in _whole(category_ids).tolist()])
-    count = max((len(c) for c in (boxes, keypoints, columns.get("masks")) if c is not None), default=0)
-    if category_ids is None:
-        if count and len(classes.ids) > 1:
-            raise UsageError(f"{where}: {count} objects, but no category_ids")
-        category_ids = np.full(count, classes.ids[0])
-    findings: list[Finding] = []
-    masks, size = _masks(columns.get("masks"), size, where, findings)
-    annotations = Annotations(
-        _whole(category_ids),
-        size,
-        boxes,
-        None if scores is None else np.atleast_1d(_array(scores)),
-        probabilities,
-        masks,
-        keypoints,
-        findings,
-        lambda i: f"{where}, object {i}",
-    )
-    for name in ("boxes", "scores", "probabilities", "masks", "keypoints"):
-        column = getattr(annotations, name)
-        if column is not None and len(column) != len(annotations):
-            raise UsageError(f"{where}: {len(column)} {name} for {len(annotations)} category_ids")
-    return _of_categories(annotations, classes, names is not None)
+    call = Call(where)
+    known_size = to_size(call, size)
+    if predictions is None:
+        prediction = Prediction(**columns)
+    else:
+        predictions = unwrapped(predictions)
+        call = Call(where, type(predictions).__name__)
+        given = [name for name, value in columns.items() if value is not None and name != "mask_threshold"]
+        if given:
+            text = "cannot be given beside predictions, which are taken as they are"
+            raise Call(where).error(", ".join(given), text)
+        prediction = prediction_of(call, predictions, task)
+        prediction.mask_threshold = columns.get("mask_threshold")
+        own_size = to_size(call, prediction.size)
+        if known_size is not None and own_size not in (None, known_size):
+            text = f"the predictions are for (width, height) = {own_size}, the image has {known_size}"
+            raise ExportError(text, where=where, code="size-differs", lost=_count(prediction))
+        known_size = known_size or own_size
+    try:
+        annotations = _annotations(call, prediction, classes, task, known_size, aggregate)
+        if known_size is not None and annotations.size != known_size:
+            text = f"the predictions are for (width, height) = {annotations.size}, the image has {known_size}"
+            raise ExportError(text, where=where, code="size-differs")
+    except ExportError as error:
+        error.lost = error.lost or _count(prediction)
+        raise
+    return annotations
 
 
-def first_of(predictions: Any) -> Any:
-    """The predictions of one image, of which Ultralytics gives a list."""
-    return predictions[0] if isinstance(predictions, list | tuple) and len(predictions) == 1 else predictions
-
-
-def size_of(predictions: Any, columns: Mapping[str, Any]) -> tuple[int, int] | None:
+def size_of(predictions: Any, columns: Columns, task: TaskType) -> tuple[int, int] | None:
     """The (width, height) of the picture that predictions are for, as far as they tell themselves.
 
     Args:
         predictions: as `annotations_of` takes them.
         columns: the same.
+        task: the task type.
     """
-    predictions = first_of(predictions)
-    if isinstance(predictions, Annotations):
-        return predictions.size or size_of(None, {"masks": predictions.masks})
-    if hasattr(predictions, "orig_shape"):
-        height, width = predictions.orig_shape
-        return int(width), int(height)
-    given = columns.get("class_scores")
-    if given is None:
-        given = getattr(predictions, "mask", None) if predictions is not None else columns.get("masks")
-    if isinstance(given, list | tuple) and given:
-        given = given[0]
-    if isinstance(given, RunLengthMask):
-        return given.width, given.height
-    shape: Sequence[Any] = given.get("size", ()) if isinstance(given, Mapping) else getattr(given, "shape", ())
-    return (int(shape[-1]), int(shape[-2])) if len(shape) > 1 else None
+    call = Call("")
+    try:
+        given = Prediction(**columns) if predictions is None else prediction_of(call, unwrapped(predictions), task)
+        return to_size(call, given.size) or size_of_pixels(call, given.class_scores, given.label_map, given.masks)
+    except ExportError:  # it is refused when it is read
+        return None
 
 
-def _refuse(columns: dict[str, Any], kind: str) -> None:
-    if given := [name for name, value in columns.items() if value is not None]:
-        raise UsageError(f"{kind} are taken as they are; {', '.join(given)} cannot be given beside them")
+def _annotations(
+    call: Call,
+    given: Prediction,
+    classes: Classes,
+    task: TaskType,
+    size: tuple[int, int] | None,
+    aggregate: Aggregate,
+) -> Annotations:
+    if given.class_scores is not None or given.label_map is not None:
+        return _segments(call, given, classes, task, aggregate)
+    if task is TaskType.CLASSIFICATION and (others := _names(given, _NOT_OF_CLASSIFICATION)):
+        raise call.error(others[0], "classification takes probabilities=, or the category_ids= of one class")
+    findings = given.findings
+    boxes = to_boxes(call, given.xywh, given.xyxy)
+    keypoints = to_keypoints(call, given.keypoints)
+    scores = None if given.scores is None else of_objects(call, "scores", given.scores)
+    masks, size = to_masks(call, given.masks, given.mask_threshold, size, findings)
+    ids, left_out = _category_ids(call, given, classes)
+    probabilities = None
+    if given.are_best:
+        best = ids if ids is not None else np.full(1, classes.ids[0])
+        confidences = of_objects(call, "probabilities", given.probabilities)
+        _require_length(call, "probabilities", len(confidences), "classes", len(best))
+        probabilities, completions = classes.completed(call, best, confidences)
+        findings += completions
+        ids = None
+    elif given.probabilities is not None:
+        by_model_id = None if given.names is None else classes.by_model_id(call, given.names)
+        probabilities = classes.columns(call, to_probabilities(call, given.probabilities), by_model_id)
+    if ids is None and probabilities is not None:
+        places = probabilities.argmax(axis=1)
+        ids = np.array(classes.ids)[places]
+        if scores is None:
+            scores = probabilities[np.arange(len(places)), places]
+    columns = {
+        "xywh" if given.xyxy is None else "xyxy": boxes,
+        "masks": masks,
+        "keypoints": keypoints,
+        "scores": scores,
+        "probabilities": probabilities,
+    }
+    lengths = {name: len(column) for name, column in columns.items() if column is not None}
+    if ids is None:
+        count = max(lengths.values(), default=0)
+        if count and len(classes.ids) > 1:
+            raise call.error("category_ids", f"{count} objects, but no category_ids: give one for each")
+        ids = np.full(count, classes.ids[0])
+    for name, length in lengths.items():
+        _require_length(call, name, length, "category_ids", len(ids))
+    if len(ids):
+        if not _names(given, _NEEDED[task]):
+            text = f"{task} needs {' or '.join(f'{name}=' for name in _NEEDED[task])}"
+            raise call.error("arguments" if not call.of else "as given", text, "no-predictions")
+        if size is None and task is not TaskType.CLASSIFICATION:
+            raise call.error("size", "the size of the image is not known: give size=(width, height)", "image-size")
+    if boxes is not None and len(boxes) and size is not None and min(size) > 1 and boxes.max() <= 1:
+        text = "all boxes lie within one pixel; are their coordinates relative? They must be pixels"
+        findings.append(Finding.warning("boxes-relative", call.where, text))
+    annotations = Annotations(
+        ids,
+        size,
+        boxes,
+        scores,
+        probabilities,
+        masks,
+        keypoints,
+        findings,
+        given.locate or (lambda i: f"{call.where}, object {i}"),
+        given.found,
+    )
+    return _of_categories(call, annotations, classes, left_out)
 
 
-def _of_categories(annotations: Annotations, classes: Classes, by_name: bool) -> Annotations:
-    """Without objects of other classes, where the task keeps some of the model's classes."""
-    if not (classes.is_subset or by_name):
+def _segments(call: Call, given: Prediction, classes: Classes, task: TaskType, aggregate: Aggregate) -> Annotations:
+    """One segment for each class that a pixel has; of scores, the pixel has the class with the highest."""
+    names = _names(given, _NOT_WITH_SEGMENTS)
+    if task is not TaskType.SEMANTIC_SEGMENTATION:
+        raise call.error(names[0], f"{task} does not take it, only semantic-segmentation")
+    if len(names) > 1:
+        raise call.error(" and ".join(names), "give only one of them")
+    scores = None
+    if given.class_scores is not None:
+        class_scores = to_class_scores(call, given.class_scores)
+        count = len(class_scores)
+        if max(classes.ids) >= count or (not classes.is_subset and count != len(classes.ids)):
+            text = f"those of {count} classes, the task has the ids {min(classes.ids)} to {max(classes.ids)}"
+            raise call.error("class_scores", f"{text}; name the categories as {{name: id}} to keep some")
+        label_map = class_scores.argmax(axis=0)
+        found = masks_from_label_map(label_map)
+        scores = np.array(scores_of_segments(class_scores, label_map, found, aggregate))
+    else:
+        label_map = to_label_map(call, given.label_map)
+        found = masks_from_label_map(label_map)
+        found = {value: mask for value, mask in found.items() if value not in given.nothing}
+    values = np.array(list(found), np.int64)
+    ids, labels = _category_ids(call, Prediction(category_ids=values, names=given.names), classes)
+    annotations = Annotations(
+        values if ids is None else ids,
+        label_map.shape[::-1],
+        scores=scores,
+        masks=list(found.values()),
+        findings=given.findings,
+        locate=lambda i: f"{call.where}, segment of class {values[i]}",
+    )
+    return _of_categories(call, annotations, classes, labels)
+
+
+def _category_ids(call: Call, given: Prediction, classes: Classes) -> tuple[Int64 | None, Sequence[str] | None]:
+    """The ids of the objects' categories, LEFT_OUT where they have none, if ids or names are given; and the names of
+    their classes, if they identify the categories."""
+    ids = None if given.category_ids is None else to_ids(call, "category_ids", given.category_ids)
+    if given.labels is not None:
+        if ids is not None:
+            _require_length(call, "names of classes", len(given.labels), "category_ids", len(ids))
+        return classes.of_names(call, given.labels, ids), given.labels
+    if given.names is None or ids is None:
+        return ids, None
+    by_model_id = classes.by_model_id(call, given.names)
+    if by_model_id is None:
+        return ids, None
+    model_ids = ids.tolist()
+    if unknown := [i for i in model_ids if i not in by_model_id]:
+        text = f"the model names no class {unknown[0]}, only {min(by_model_id)} to {max(by_model_id)}"
+        raise call.error("category_ids", text, "unknown-category")
+    return np.array([by_model_id[i] for i in model_ids], np.int64), [given.names[i] for i in model_ids]
+
+
+def _of_categories(call: Call, annotations: Annotations, classes: Classes, labels: Sequence[str] | None) -> Annotations:
+    """Without objects of other classes: a note, where the task keeps some of the model's classes, else an error."""
+    ids = annotations.category_ids
+    if classes.are_all(ids):
         return annotations
-    known = np.isin(annotations.category_ids, classes.ids)
-    if known.all():
-        return annotations
-    text = "its class is not among the categories of the task"
-    first = annotations.locate(int(np.argmin(known))) if annotations.locate else ""
-    annotations.findings.append(Finding("note", "class-left-out", first, text, int((~known).sum())))
+    known = np.isin(ids, classes.ids)
+    first, count = int(np.argmin(known)), int((~known).sum())
+    where = annotations.locate(first) if annotations.locate else call.where
+    if labels is not None:
+        text = f"its class {labels[first]!r} is not among the categories of the task"
+        finding = Finding.note("class-left-out", where, text, count, count)
+    elif classes.is_subset:
+        text = f"its class, with the category id {ids[first]}, is not among the categories of the task"
+        finding = Finding.note("class-left-out", where, text, count, count)
+    else:
+        text = f"the category id {ids[first]} is not among those of the task, {classes.shown()}"
+        finding = Finding.error("unknown-category", where, text, count, count)
+    annotations.findings.append(finding)
     return annotations.take(np.flatnonzero(known).tolist())
 
 
-def _columns_of(predictions: Any, classes: Classes) -> tuple[dict[str, Any], dict[int, str] | None]:
-    """The columns of a library's object, and the names of the classes, by id, if it has them.
-
-    Raises:
-        UsageError: the type is not known.
-    """
-    if hasattr(predictions, "orig_shape") and hasattr(predictions, "boxes"):
-        names = predictions.names
-        return _ultralytics(predictions), dict(names if isinstance(names, Mapping) else enumerate(names))
-    if hasattr(predictions, "class_id"):
-        if hasattr(predictions, "xyxy"):
-            columns = {
-                "xyxy": predictions.xyxy,
-                "masks": predictions.mask,
-                "scores": predictions.confidence,
-                "category_ids": predictions.class_id,
-            }
-        elif hasattr(predictions, "xy"):
-            columns = _key_points(predictions)
-        else:
-            return _classifications(predictions, classes), None
-        named = (getattr(predictions, "data", None) or {}).get("class_name")
-        ids = columns["category_ids"]
-        by_id = None if named is None or ids is None else zip(_whole(ids).tolist(), map(str, named), strict=True)
-        return columns, None if by_id is None else dict(by_id)
-    hint = "; of a list, write each for its own image" if isinstance(predictions, list | tuple) else ""
-    raise UsageError(
-        f"predictions of the type {type(predictions).__name__} cannot be read: give Ultralytics Results, supervision "
-        f"Detections, KeyPoints or Classifications, or arrays by name (xyxy=..., scores=..., category_ids=...){hint}"
-    )
+def _names(given: Prediction, among: Sequence[str]) -> list[str]:
+    """Which of these arguments are given."""
+    return [name for name in among if getattr(given, name) is not None]
 
 
-def _ultralytics(results: Any) -> dict[str, Any]:
-    height, width = results.orig_shape
-    size = int(width), int(height)
-    if getattr(results, "probs", None) is not None:
-        return {"size": size, "probabilities": results.probs.data}
-    found = results.boxes if results.boxes is not None else getattr(results, "obb", None)
-    if found is None:
-        return {"size": size}
-    columns = {"size": size, "xyxy": found.xyxy, "scores": found.conf, "category_ids": found.cls}
-    if getattr(results, "masks", None) is not None:
-        data = results.masks.data
-        # masks of the model's input size, which is not the image's: the outlines are exact
-        columns["masks"] = data if tuple(data.shape[1:]) == (height, width) else _outlines(results.masks.xy)
-    if getattr(results, "keypoints", None) is not None:
-        columns["keypoints"] = results.keypoints.data
-    return columns
+def _require_length(call: Call, name: str, length: int, other: str, expected: int) -> None:
+    if length != expected:
+        shown = "boxes" if name in ("xywh", "xyxy") else name
+        raise call.error(name, f"{length} {shown} for {expected} {other}")
 
 
-def _outlines(polygons: Iterable[Any]) -> list[list[list[float]]]:
-    return [[_array(points).ravel().tolist()] for points in polygons]
-
-
-def _key_points(predictions: Any) -> dict[str, Any]:
-    """supervision's KeyPoints; before 0.27 the confidence of keypoints was called `confidence`."""
-    xy = _array(predictions.xy)
-    confidence = getattr(predictions, "keypoint_confidence", None)
-    if confidence is None:
-        confidence = getattr(predictions, "confidence", None)
-    confidence = np.ones(xy.shape[:2]) if confidence is None else _array(confidence)
-    visible = getattr(predictions, "visible", None)
-    if visible is not None:
-        confidence = np.where(_array(visible) > 0, confidence, 0)
-    return {
-        "keypoints": np.concatenate((xy, confidence[..., None]), axis=2),
-        "scores": getattr(predictions, "detection_confidence", None),
-        "category_ids": predictions.class_id,
-    }
-
-
-def _classifications(predictions: Any, classes: Classes) -> dict[str, Any]:
-    ids = _whole(predictions.class_id)
-    if predictions.confidence is None:
-        return {"category_ids": ids}
-    probabilities = np.zeros((1, max(*ids.tolist(), *classes.ids) + 1))
-    probabilities[0, ids] = _array(predictions.confidence)
-    return {"probabilities": probabilities}
-
-
-def _segments(scores: NDArray[np.float64], classes: Classes, aggregate: Aggregate, where: str) -> Annotations:
-    """One segment for each class that is the best of some pixel, with the score of its pixels."""
-    if scores.ndim == 4 and len(scores) == 1:
-        scores = scores[0]
-    if scores.ndim != 3:
-        raise UsageError(f"{where}: class_scores have the shape (classes, height, width), not {scores.shape}")
-    count, height, width = scores.shape
-    if max(classes.ids) >= count or (not classes.is_subset and count != len(classes.ids)):
-        text = f"class_scores of {count} classes, the task has the ids {min(classes.ids)} to {max(classes.ids)}"
-        raise UsageError(f"{where}: {text}; name the categories as {{name: id}} to keep some")
-    if not np.isfinite(scores).all():
-        raise ExportError("class_scores hold a number that is not finite", where=where, code="score-out-of-range")
-    best = scores.argmax(axis=0)
-    of_pixels = np.take_along_axis(scores, best[None], axis=0)[0]
-    combine = np.median if aggregate == "median" else np.mean
-    found = {i: mask for i, mask in masks_from_label_map(best).items() if i in classes.ids}
-    return Annotations(
-        np.array(list(found), np.int64),
-        (width, height),
-        scores=np.array([combine(of_pixels[best == i]) for i in found], np.float64),
-        masks=list(found.values()),
-        locate=lambda i: f"{where}, segment of class {list(found)[i]}",
-    )
-
-
-def _tensor(value: Any) -> Any:
-    """A tensor of any kind as an array of the same numbers, on the CPU."""
-    for verb in ("detach", "cpu"):  # a tensor may have a gradient, or be on another device
-        if hasattr(value, verb):
-            value = getattr(value, verb)()
-    if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
-        return np.from_dlpack(value)
-    try:
-        return np.asarray(value)
-    except TypeError:
-        if hasattr(value, "float"):  # a number type that numpy does not have, as bfloat16
-            return np.asarray(value.float())
-        raise
-
-
-def _array(value: Any) -> NDArray[np.float64]:
-    return np.asarray(_tensor(value), np.float64)
-
-
-def _whole(value: Any) -> NDArray[np.int64]:
-    numbers = np.atleast_1d(_array(value))
-    ids = numbers.astype(np.int64)
-    if numbers.ndim != 1 or (ids != numbers).any():
-        raise UsageError(f"category ids are whole numbers of the shape (N,), found {numbers[:5]}")
-    return ids
-
-
-def _boxes(xywh: Any, xyxy: Any) -> NDArray[np.float64] | None:
-    if xywh is not None and xyxy is not None:
-        raise UsageError("boxes are given as xywh or as xyxy, not both")
-    if xywh is None and xyxy is None:
-        return None
-    boxes = _array(xywh if xyxy is None else xyxy)
-    boxes = boxes.reshape(-1, 4) if boxes.size in (0, 4) and boxes.ndim < 2 else boxes
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise UsageError(f"boxes have the shape (N, 4), not {boxes.shape}")
-    return boxes if xyxy is None else np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1)
-
-
-def _keypoints(given: Any) -> list[NDArray[np.float64]] | None:
-    """(N, K, 3) of x, y and a score, or (N, K, 2) without; objects may have different numbers of keypoints."""
-    if given is None:
-        return None
-    keypoints = [_array(points) for points in given]
-    for i, points in enumerate(keypoints):
-        if points.ndim != 2 or points.shape[1] not in (2, 3):
-            raise UsageError(f"keypoints have the shape (N, K, 3) or (N, K, 2), those of one object are {points.shape}")
-        if points.shape[1] == 2:
-            keypoints[i] = np.column_stack((points, np.ones(len(points))))
-    return keypoints
-
-
-def _polygons(given: Sequence[Any]) -> list[Any]:
-    """One object's polygons as COCO has them: from [[x, y, ...], ...], from [x, y, ...], or from [(x, y), ...]."""
-    if given and np.isscalar(given[0]):
-        return [list(given)]
-    if given and all(len(part) == 2 for part in given):
-        return [[number for point in given for number in point]]
-    return list(given)
-
-
-def _masks(
-    given: Any, size: tuple[int, int] | None, where: str, findings: list[Finding]
-) -> tuple[list[RunLengthMask] | None, tuple[int, int] | None]:
-    """Masks of every kind: an (N, H, W) array, or for each object a bool array, polygons, COCO RLE or run lengths."""
-    if given is None:
-        return None, size
-    masks: list[RunLengthMask | None] = []
-    shapes: dict[int, Any] = {}
-    if not isinstance(given, list | tuple):
-        given = _tensor(given)
-    for i, one in enumerate(given):
-        if isinstance(one, RunLengthMask):
-            masks.append(one)
-        elif isinstance(one, Mapping | list | tuple):
-            shapes[i] = one if isinstance(one, Mapping) else _polygons(one)
-            masks.append(None)
-        else:
-            pixels = _tensor(one)
-            if pixels.ndim != 2 or (pixels.dtype != bool and not np.isin(pixels, (0, 1)).all()):
-                text = (
-                    "a mask is a (height, width) array of bools, or of 0 and 1; compare scores with a threshold first"
-                )
-                raise UsageError(f"{where}: {text}; found {pixels.dtype} of the shape {pixels.shape}")
-            masks.append(RunLengthMask.from_array(pixels))
-    if size is None and (known := [mask for mask in masks if mask is not None]):
-        size = known[0].width, known[0].height
-    if shapes:
-        if size is None:
-            raise UsageError(f"{where}: polygons and COCO RLE need the image's size=(width, height)")
-        places = list(shapes)
-        drawn = masks_of_image(list(shapes.values()), size, lambda i: f"{where}, object {places[i]}")
-        # what is not a mask is an empty one: it is removed, and counted, with the object's other columns
-        findings += [replace(finding, lost=0) for finding in drawn.findings]
-        for i in places:
-            masks[i] = RunLengthMask.empty(size[1], size[0])
-        for i, mask in zip(drawn.rows.tolist(), drawn.masks, strict=True):
-            masks[places[i]] = mask
-    return [mask for mask in masks if mask is not None], size
+def _count(given: Prediction) -> int:
+    """How many objects there are, as far as the arguments tell; for the accounts of predictions that are refused."""
+    for name in ("category_ids", "labels", "scores", "xyxy", "xywh", "masks", "keypoints"):
+        value = getattr(given, name)
+        if value is not None:
+            try:
+                return len(value)
+            except Exception:  # whatever somebody else's type raises; it is refused for another reason
+                continue
+    return 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 import uuid
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -16,7 +18,7 @@ import orjson
 
 from labelferry.columns import Batch
 from labelferry.errors import AmbiguousError, ExportError, UsageError
-from labelferry.findings import Finding
+from labelferry.findings import Finding, Kind
 from labelferry.lightly import storage
 from labelferry.lightly.categories import plan_categories
 from labelferry.lightly.collisions import leave_out_collisions
@@ -28,7 +30,10 @@ from labelferry.lightly.task_folder import TaskFolder
 from labelferry.lightly.write import prepare, write
 from labelferry.model import Category, Image, Picture
 from labelferry.plugin.export import BOXES
-from labelferry.predictions.results import Aggregate, Classes, annotations_of, first_of, size_of
+from labelferry.predictions.arguments import Columns
+from labelferry.predictions.classes import Classes
+from labelferry.predictions.clients import path_of
+from labelferry.predictions.results import Aggregate, annotations_of, size_of
 from labelferry.reading.headers import read_header
 from labelferry.reading.images import is_video
 from labelferry.report import Report, Tally, make_report
@@ -36,6 +41,7 @@ from labelferry.task_type import TaskType
 
 if TYPE_CHECKING:
     import av
+    from typing_extensions import Unpack
 
 Orientation = Literal["auto", "stored", "upright"]
 
@@ -103,7 +109,6 @@ class TaskWriter:
 
     Attributes:
         task: the task type.
-        report: what was written, once the block has ended.
     """
 
     def __init__(
@@ -118,8 +123,8 @@ class TaskWriter:
         on_error: str,
         overwrite: bool,
     ) -> None:
-        self.report: Report | None = None
         self.task = target.task
+        self._report: Report | None = None
         self._datasource = datasource
         self._name = name
         self._target = target
@@ -134,6 +139,17 @@ class TaskWriter:
         self._owner = 0
         self._folder: TaskFolder | None = None
         self._files = ""
+
+    @property
+    def report(self) -> Report:
+        """What was written.
+
+        Raises:
+            UsageError: the block has not ended yet, or ended with an exception.
+        """
+        if self._report is None:
+            raise UsageError("the report is there once the block has ended, without an exception")
+        return self._report
 
     def __enter__(self) -> TaskWriter:
         if self._owner:
@@ -156,8 +172,9 @@ class TaskWriter:
                     self._gather()
                     leave_out_collisions(folder.files, self._tally)
                     self._tally.add(turned_videos(self._tally.evidence))
+                    self._check()
                     folder.commit(encode_schema(self._target.task, self._target.plan.categories))
-                    self.report = make_report(
+                    self._report = make_report(
                         "python",
                         "",
                         self._datasource,
@@ -170,10 +187,12 @@ class TaskWriter:
                         seconds=time.monotonic() - self._begun,
                     )
             finally:
-                if kind is not None or self.report is None:
+                if self._report is None:
                     folder.discard()
         self._folder = None
         self._files = ""
+        if self._report is not None and (text := _summary(self._report)):
+            warnings.warn(text, stacklevel=2)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_folder": None, "_tally": Tally()}
@@ -183,50 +202,61 @@ class TaskWriter:
         file_name: str | Path,
         predictions: Any = None,
         *,
-        size: tuple[int, int] | None = None,
+        size: Any = None,
         xywh: Any = None,
         xyxy: Any = None,
         scores: Any = None,
         category_ids: Any = None,
         masks: Any = None,
+        mask_threshold: float | None = None,
         keypoints: Any = None,
         probabilities: Any = None,
         class_scores: Any = None,
+        label_map: Any = None,
     ) -> None:
         """Write the predictions of one image; without any, those of an image without objects.
 
         Args:
             file_name: path of the image relative to the input datasource's root.
-            predictions: Ultralytics `Results`, supervision `Detections`, `KeyPoints` or `Classifications`, or
-                `labelferry.Annotations`, taken as they are. Or, all in the same order, arrays or tensors:
+            predictions: Ultralytics `Results`, supervision `Detections`, `KeyPoints` or `Classifications`, a dict of
+                torchvision, what Hugging Face's `post_process_*` and pipelines return, or `labelferry.Annotations`,
+                taken as they are. Or, all in the same order, arrays or tensors:
             size: (width, height) of the image in pixels.
             xywh: (N, 4) boxes: x and y of the top left corner, width, height, in pixels.
             xyxy: (N, 4) boxes: x and y of the top left and of the bottom right corner, in pixels.
             scores: (N,) in [0, 1].
             category_ids: (N,) the model's ids.
-            masks: (N, H, W) bools; or for each object a (H, W) array, a list of polygons `[x, y, ...]` in pixels, a
-                COCO RLE, or a `RunLengthMask`.
+            masks: (N, H, W) or (N, 1, H, W) bools; or for each object a (H, W) array, a list of polygons `[x, y, ...]`
+                in pixels, a COCO RLE, or a `RunLengthMask`.
+            mask_threshold: of masks that are scores: pixels above it belong to the mask.
             keypoints: (N, K, 3) x and y in pixels and a score in [0, 1], or (N, K, 2).
             probabilities: (N, C) of the objects, or (C,) of the image for classification.
             class_scores: (C, H, W) of the pixels, for semantic segmentation: each pixel is of its best class.
+            label_map: (H, W) the model's id of each pixel, for semantic segmentation.
 
         Raises:
-            ExportError: the predictions cannot be used; with `on_error="skip"` this is counted instead.
-            UsageError: the call is wrong.
+            ExportError: an argument cannot be used; with `on_error="skip"` this is counted instead.
+            UsageError: the block has not begun, or has ended.
         """
-        columns = {
+        columns: Columns = {
             "xywh": xywh,
             "xyxy": xyxy,
             "scores": scores,
             "category_ids": category_ids,
             "masks": masks,
+            "mask_threshold": mask_threshold,
             "keypoints": keypoints,
             "probabilities": probabilities,
             "class_scores": class_scores,
+            "label_map": label_map,
         }
-        given = None if size is None else (int(size[0]), int(size[1]))  # of any two numbers
-        name = Path(file_name).as_posix()
-        self._write(name, predictions, columns, given, self._picture_of(name, predictions))
+        self._require_block()
+        try:
+            name = _to_name(file_name)
+        except ExportError as error:
+            self._count_refused(error)
+        else:
+            self._write(name, predictions, columns, size, self._picture_of(name, predictions))
 
     def video(self, path: str | Path, name: str | None = None) -> VideoWriter:
         """A video whose frames are written in a `with` block; frames that are not written become empty at its end.
@@ -240,6 +270,8 @@ class TaskWriter:
             ExportError: it is not a video that can be read.
             UsageError: it lies elsewhere, and no name is given.
         """
+        if not isinstance(path, str | Path):
+            raise UsageError(f"path: expected the path of a video, found a value of the type {type(path).__name__}")
         if name is None:
             absolute = Path(path).absolute()
             if absolute.is_relative_to(self._datasource):
@@ -248,82 +280,53 @@ class TaskWriter:
                 raise UsageError(f"{path}: give its path relative to the input datasource's root, as name=...")
             else:
                 name = Path(path).as_posix()
-        return VideoWriter(self, Path(path), image_name(name))
+        return VideoWriter(self, Path(path), _to_name(name))
 
     def _picture_of(self, name: str, predictions: Any) -> Picture | None:
         """What the header of an image says of its pixels; None if the image is not found, or it does not matter."""
         if self.task is TaskType.CLASSIFICATION:
             return None
-        paths = [f"{self._root}/{name}"]
-        path = getattr(first_of(predictions), "path", None)  # of Ultralytics
-        if path is not None and os.path.basename(str(path)) == os.path.basename(name):
-            paths.append(str(path))
+        paths, path = [f"{self._root}/{name}"], path_of(predictions)
+        if path and os.path.basename(path) == os.path.basename(name):
+            paths.append(path)
         for path in paths:
-            with suppress(ExportError, OSError):
+            with suppress(ExportError, OSError, ValueError):  # a path with a null byte is a ValueError
                 size, orientation = read_header(path)
                 drawn_on = "" if self._orientation == "auto" else self._orientation
                 return Picture(size, orientation, drawn_on)
         return None
 
-    def _write(
-        self,
-        file_name: str,
-        predictions: Any,
-        columns: dict[str, Any],
-        size: tuple[int, int] | None,
-        picture: Picture | None,
-    ) -> None:
+    def _write(self, name: str, predictions: Any, columns: Columns, size: Any, picture: Picture | None) -> None:
         """Write the predictions of an image or frame.
 
         Args:
-            file_name: its name.
+            name: of the image or frame.
             predictions: as `write` takes them.
             columns: by name.
             size: (width, height) that the caller gives; of a frame, None.
             picture: of the pixels, if they are known.
         """
-        if not self._files:
-            raise UsageError("write within the block: with labelferry.open_task(...) as task")
         tally = self._tally if self._is_owner() else Tally()
         try:
-            name = image_name(file_name)
             if picture is None:
                 tally.evidence[_UNCHECKED] += self.task is not TaskType.CLASSIFICATION
-            batch = self._batch(name, predictions, columns, size, picture)
-            self._save(batch, tally)
+            self._save(self._batch(name, predictions, columns, size, picture), tally)
         except ExportError as error:
-            if self._on_error == "fail" or isinstance(error, AmbiguousError):
-                raise
-            tally.add(
-                [Finding.error(error.code, error.where or file_name, error.message, lost=error.lost, lost_images=1)]
-            )
-            tally.found += error.lost
-            tally.found_images += 1
+            self._refuse(error, name, tally)
         if tally is not self._tally:
             self._count(tally)
 
-    def _batch(
-        self,
-        name: str,
-        predictions: Any,
-        columns: dict[str, Any],
-        size: tuple[int, int] | None,
-        picture: Picture | None,
-    ) -> Batch:
+    def _batch(self, name: str, predictions: Any, columns: Columns, size: Any, picture: Picture | None) -> Batch:
         """The predictions of an image or frame, for its pixels as stored.
 
         Raises:
             ExportError: they cannot be used.
-            UsageError: the call is wrong.
         """
         if picture is not None and size is None:
             size = picture.size
             if picture.orientation != 1 and picture.drawn_on != "stored":
-                size = size_of(predictions, columns) or (picture.upright_size if picture.drawn_on else None)
-        annotations = annotations_of(predictions, columns, self._classes, size, self._aggregate, name)
-        if size is not None and annotations.size != size:
-            text = f"the predictions are for (width, height) = {annotations.size}, the image has {size}"
-            raise ExportError(text, where=name, code="size-differs", lost=len(annotations))
+                size = size_of(predictions, columns, self.task) or (picture.upright_size if picture.drawn_on else None)
+        annotations = annotations_of(predictions, columns, self._classes, self.task, size, self._aggregate, name)
         (batch,) = Batch.of([name], [annotations])
         if picture is None:
             return batch
@@ -331,13 +334,32 @@ class TaskWriter:
             raise undecided(name, picture)
         return for_stored_pixels(batch, [Image(name, picture=picture)])
 
+    def _refuse(self, error: ExportError, name: str, tally: Tally) -> None:
+        """Raise an error of an image, or count it with `on_error="skip"`."""
+        if self._on_error == "fail" or isinstance(error, AmbiguousError):
+            raise error
+        tally.add([Finding.error(error.code, error.where or name, error.message, lost=error.lost, lost_images=1)])
+        tally.found += error.lost
+        tally.found_images += 1
+
+    def _count_refused(self, error: ExportError) -> None:
+        tally = Tally()
+        self._refuse(error, error.where, tally)
+        self._count(tally)
+
+    def _require_block(self) -> None:
+        if not self._files:
+            raise UsageError("write within the block: with labelferry.open_task(...) as task")
+
     def _save(self, batch: Batch, tally: Tally) -> None:
         """Check and write a batch; with `on_error="fail"` the first error is raised before anything is written."""
         fails = self._on_error == "fail"
         prepared = prepare(batch, self._target)
-        if fails and (error := next((one for one in prepared.findings if one.kind == "error"), None)):
-            raise ExportError(error.message, where=error.where, code=error.code)
+        if fails:
+            _raise_first_error(prepared.findings)
         counts, findings = write(prepared, self._files)
+        if fails:  # the file could not be written
+            _raise_first_error(findings)
         if fails and counts.collisions:
             path, name, _ = counts.collisions[0]
             text = f"its prediction file {path} is written already, for this image or one that shares the file"
@@ -358,6 +380,20 @@ class TaskWriter:
         """Whether this is the process that began the block, and not one that it was sent to."""
         return os.getpid() == self._owner and self._folder is not None
 
+    def _check(self) -> None:
+        """Warn of a task without images, and refuse one of which all images were left out.
+
+        Raises:
+            ExportError: all images were left out.
+        """
+        if self._tally.images:
+            return
+        text = f"no image was written to the task {self._name!r}"
+        errors = [": ".join(filter(None, one)) for found in self._tally.summaries("error") for one in found.examples]
+        if errors:
+            raise ExportError(f"{text}; nothing was published. The first error: {errors[0]}", code="no-images")
+        self._tally.add([Finding.warning("no-images", "", text)])
+
     def _gather(self) -> None:
         try:
             lines = self._counts().read_bytes().splitlines()
@@ -372,46 +408,97 @@ class TaskWriter:
         return Path(self._files).with_name("counts")
 
 
+def _to_name(file_name: Any) -> str:
+    """The name of an image, of a path.
+
+    Raises:
+        ExportError: it is not the path of an image below the root of the datasource.
+    """
+    path = os.fspath(file_name) if isinstance(file_name, str | os.PathLike) else None
+    if not isinstance(path, str):
+        text = f"file_name: expected the path of an image, found a value of the type {type(file_name).__name__}"
+        raise ExportError(text, where=repr(file_name)[:100], code="file-name")
+    return image_name(path)
+
+
+def _raise_first_error(findings: Iterable[Finding]) -> None:
+    for one in findings:
+        if one.kind == "error":
+            raise ExportError(one.message, where=one.where, code=one.code)
+
+
+_SHOWN = 3
+"""Examples of a code that the warning at the end of a block shows."""
+
+
+def _summary(report: Report) -> str:
+    """All findings of a task, for people; empty if there are none."""
+    lines = []
+    for found in (*report.errors, *report.warnings, *report.repairs, *report.notes):
+        lines.append(f"  {found.count:,} {_TITLES[found.kind]}: {found.code}")
+        lines += [f"    {': '.join(filter(None, example))}" for example in found.examples[:_SHOWN]]
+    return "\n".join([f"task {report.task_name!r}: task.report has all of these", *lines]) if lines else ""
+
+
+_TITLES: dict[Kind, str] = {
+    "error": "left out, as they cannot be used",
+    "warning": "written, but to be checked",
+    "repair": "repaired",
+    "note": "left out as asked",
+}
+
+
 class VideoWriter:
     """A video of a task that is being written; `TaskWriter.video` makes one.
 
     Attributes:
         name: path relative to the input datasource's root.
         frame_count: how many frames PyAV decodes of it.
-        size: (width, height) of a frame in pixels.
+        size: (width, height) of the first frame in pixels.
     """
 
     def __init__(self, task: TaskWriter, path: Path, name: str) -> None:
         from labelferry.video.frame_count import count_frames
+        from labelferry.video.names import check_video_name
 
+        check_video_name(name)
         self._count = count = count_frames(path)
-        self._gives_frames = False
         self.name = name
         self.frame_count = count.frames
         self.size = count.width, count.height
         self._task = task
         self._path = path
         self._written = bytearray(self.frame_count)
+        self._is_open = self._gives_frames = False
 
     def __enter__(self) -> VideoWriter:
+        self._is_open = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        from labelferry.video.names import frame_name
-
-        if kind is not None:
-            return
+        self._is_open = False
         tally = Tally()
         tally.add(self._count.findings(self._path))
-        if self._task.task is not TaskType.CLASSIFICATION:
-            unwritten = np.flatnonzero(np.frombuffer(self._written, np.uint8) == 0)
+        unwritten = np.flatnonzero(np.frombuffer(self._written, np.uint8) == 0).tolist()
+        if not unwritten:
+            pass
+        elif kind is not None:
+            text = f"the block of the video ended with {kind.__name__}; these frames have no file: {_ranges(unwritten)}"
+            tally.add([Finding.error("video-incomplete", self.name, text, len(unwritten), lost_images=len(unwritten))])
+            tally.found_images += len(unwritten)
+        elif self._task.task is TaskType.CLASSIFICATION:
+            text = f"frames without a class have no file: {_ranges(unwritten)}"
+            tally.add(
+                [Finding.note("frame-without-class", self.name, text, len(unwritten), lost_images=len(unwritten))]
+            )
+            tally.found_images += len(unwritten)
+        else:
             for at in range(0, len(unwritten), BOXES):
-                names = [
-                    frame_name(self.name, index, self.frame_count) for index in unwritten[at : at + BOXES].tolist()
-                ]
-                sizes = np.tile(np.array([self.size], np.int64), (len(names), 1))
+                indices = unwritten[at : at + BOXES]
+                names = [self._name_of(index) for index in indices]
+                sizes = np.array([self._count.size_of(index) for index in indices], np.int64)
                 self._task._save(Batch.without_objects(names, sizes), tally)
         self._task._count(tally, videos=1)
 
@@ -441,24 +528,29 @@ class VideoWriter:
             text = f"{index + 1} frames were decoded, but its packets are {self.frame_count}; the file is damaged"
             raise ExportError(text, where=str(self._path), code="video-broken")
 
-    def write(self, index: int, predictions: Any = None, **columns: Any) -> None:
-        """Write the predictions of one frame; as `TaskWriter.write`, which see. The size is the video's.
+    def write(self, index: int, predictions: Any = None, **columns: Unpack[Columns]) -> None:
+        """Write the predictions of one frame; as `TaskWriter.write`, which see. The size is that of the frame.
 
         Raises:
-            ExportError: the predictions cannot be used; with `on_error="skip"` this is counted instead.
-            UsageError: the call is wrong, or there is no such frame.
+            ExportError: an argument cannot be used, or there is no such frame; with `on_error="skip"` this is counted
+                instead.
+            UsageError: the block has not begun, or has ended.
         """
-        from labelferry.video.names import frame_name
+        if unknown := columns.keys() - Columns.__annotations__.keys():
+            raise UsageError(f"{', '.join(sorted(unknown))}: a frame takes {', '.join(Columns.__annotations__)}")
+        try:
+            number = self._index_of(index)
+        except ExportError as error:
+            self._task._count_refused(error)
+            return
+        if not self._is_open:
+            raise UsageError("write within the block: with task.video(...) as video")
+        self._task._require_block()
+        picture = self._picture_of(number, predictions, columns)
+        self._task._write(self._name_of(number), predictions, columns, None, picture)
+        self._written[number] = 1
 
-        if not 0 <= index < self.frame_count:
-            raise UsageError(f"frame {index} of {self.name}: it has {self.frame_count} frames, from 0")
-        if unknown := set(columns) - _COLUMNS:
-            raise UsageError(f"{', '.join(sorted(unknown))}: a frame takes {', '.join(sorted(_COLUMNS))}")
-        self._written[index] = 1
-        name = frame_name(self.name, index, self.frame_count)
-        self._task._write(name, predictions, columns, None, self._picture_of(predictions, columns))
-
-    def _picture_of(self, predictions: Any, columns: dict[str, Any]) -> Picture:
+    def _picture_of(self, index: int, predictions: Any, columns: Columns) -> Picture:
         """The pixels of a frame, and which picture of them the predictions are for.
 
         Raises:
@@ -467,17 +559,17 @@ class VideoWriter:
         from labelferry.video.display_matrix import ANGLE_UNKNOWN, opencv_orientation
 
         option = self._task._orientation
-        picture = Picture(self.size, self._count.orientation, "stored", self.name)
+        picture = Picture(self._count.size_of(index), self._count.orientation, "stored", self.name)
         if picture.orientation == 1 or option == "stored" or self._task.task is TaskType.CLASSIFICATION:
             return picture
         if picture.orientation == ANGLE_UNKNOWN:
             text = "the display matrix turns its frames by another angle than a multiple of 90 degrees, which cannot be"
             raise AmbiguousError(f"{text} turned back; say orientation='stored'", where=self.name)
-        if is_video(str(getattr(first_of(predictions), "path", ""))):  # Ultralytics reads videos with OpenCV
+        if is_video(path_of(predictions)):  # Ultralytics reads videos with OpenCV
             return picture._replace(orientation=opencv_orientation(picture.orientation), drawn_on="upright")
         if option == "upright":
             return picture._replace(drawn_on="upright")
-        size = size_of(predictions, columns)
+        size = size_of(predictions, columns, self._task.task)
         if size is not None and is_decided_by_size(picture):
             is_mirrored = picture.orientation != opencv_orientation(picture.orientation)
             if size == picture.size or not is_mirrored:
@@ -486,8 +578,29 @@ class VideoWriter:
             return picture
         raise undecided(self.name, picture)
 
+    def _name_of(self, index: int) -> str:
+        from labelferry.video.names import frame_name
+
+        return frame_name(self.name, index, self.frame_count)
+
+    def _index_of(self, index: Any) -> int:
+        """The index of a frame.
+
+        Raises:
+            ExportError: it is not one of the video's.
+        """
+        if not isinstance(index, int | np.integer) or isinstance(index, bool) or not 0 <= index < self.frame_count:
+            text = f"index: {index!r} is no frame of the video; it has {self.frame_count} frames, from 0"
+            raise ExportError(text, where=self.name, code="frame-beyond-video")
+        return int(index)
+
 
 _UNCHECKED = "unchecked-orientation"
 """Evidence: images that are not found."""
 
-_COLUMNS = {"xywh", "xyxy", "scores", "category_ids", "masks", "keypoints", "probabilities", "class_scores"}
+
+def _ranges(indices: list[int]) -> str:
+    """Ascending numbers as ranges: 0-3, 7, 9-12."""
+    cuts = [0, *(i for i in range(1, len(indices)) if indices[i] != indices[i - 1] + 1), len(indices)]
+    parts = [(indices[low], indices[high - 1]) for low, high in pairwise(cuts)]
+    return ", ".join(f"{low}-{high}" if high > low else str(low) for low, high in parts)

@@ -24,6 +24,11 @@ IMAGE_EXTENSIONS = frozenset(
 VIDEO_EXTENSIONS = frozenset(f".{extension}" for extension in "mp4 m4v hevc mpg mpeg avi mov webm".split(" "))
 """Extensions, in lower case, of the files that Lightly reads as videos."""
 
+OTHER_VIDEO_EXTENSIONS = frozenset(
+    f".{extension}" for extension in "mkv ts mts m2ts wmv asf flv f4v 3gp 3g2 ogv vob mxf divx rm rmvb y4m".split(" ")
+)
+"""Extensions, in lower case, of videos that Lightly does not read."""
+
 MAX_FRAMES = 10_000_000
 """Most frames of a video that an export may name, four days at 30 a second: a number alone must not fill memory."""
 

@@ -201,7 +201,7 @@ def _make_adapter(job: Job) -> Adapter:
     for source in job.sources:
         name, path, options = job.format, Path(source), job.format_options
         if name == "auto":
-            name, match = detect_one(path, settled=bool(options or job.options.task))
+            name, match = detect_one(path, {**options, "task": job.options.task})
             path, options = match.source, {**match.options, **options}
         adapters.append(make_adapter(get_adapter(name), path, _typed(get_adapter(name), options)))
     return merged(adapters, job.conflicts)

@@ -160,7 +160,7 @@ def run_findings(
         AmbiguousError: the export can be read in two ways.
     """
     yield from export.judge(tally.evidence)
-    yield from category_findings(categories)
+    yield from category_findings(categories, source)
     if not listed:
         yield Finding.error("no-images", source, "the export lists no image")
         return

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from labelferry.errors import ExportError, LabelferryError, UsageError, did_you_mean, refuse_url
+from labelferry.errors import AmbiguousError, ExportError, LabelferryError, UsageError, did_you_mean, refuse_url
 from labelferry.findings import Finding
 from labelferry.lightly import storage
 from labelferry.lightly.categories import plan_categories
@@ -28,7 +28,7 @@ from labelferry.lightly.names import image_name, prediction_path
 from labelferry.lightly.task_folder import TaskFolder
 from labelferry.model import Image, Listed, Refused
 from labelferry.plugin.adapter import Adapter, make_adapter
-from labelferry.plugin.export import Request
+from labelferry.plugin.export import Export, Request
 from labelferry.plugin.registry import get_adapter, short_name
 from labelferry.reading.input import find_input
 from labelferry.report import ConversionError, Report, Tally, make_report
@@ -94,7 +94,7 @@ def convert(
 
         pattern = frame_pattern(given.frames)
     input = find_input(given.input, given.videos, folder)
-    export = adapter.open(Request(given.task_type(), given.as_frames, input))
+    export = _opened(adapter, name, Request(given.task_type(), given.as_frames, input))
     classes = None if given.classes is None else tuple(given.classes)
     plan = plan_categories(export.categories, classes, given.new_names(), given.keep_category_ids)
     target = Target(export.task, plan, given.score, export.has_sizes)
@@ -146,6 +146,8 @@ def convert(
             raise
         if failed:
             task_folder.discard()
+            if not any(tally.objects.values()) and (text := _explanation(adapter, name)):
+                tally.add([Finding.note("other-format", source_name, text)])
 
     report = make_report(
         name,
@@ -188,13 +190,37 @@ def _resolve(
             raise UsageError(f"{', '.join(options)}: an adapter takes its options when it is made{hint}")
         return type(source).__name__, format or type(source).__module__.rpartition(".")[2], source
     if format is None:
-        raise UsageError("say which format the export has: format=...")
+        raise UsageError('say which format the export has: format=..., or format="auto" to detect it')
     if format == "auto":
         from labelferry.plugin.detect import detect_one
 
-        format, match = detect_one(source, settled=bool(options or given.task))
+        format, match = detect_one(source, {**options, "task": given.task})
         source, options = match.source, {**match.options, **options}
     return str(source), format, make_adapter(get_adapter(format), source, options, OPTION_NAMES)
+
+
+def _opened(adapter: Adapter, format: str, request: Request) -> Export:
+    """The export, opened; the error of one of another format says which that is."""
+    try:
+        return adapter.open(request)
+    except ExportError as error:
+        text = _explanation(adapter, format)
+        if not text:
+            raise
+        message = f"{error.message}; {text}"
+        if isinstance(error, AmbiguousError):
+            raise AmbiguousError(message, where=error.where) from None
+        raise ExportError(message, where=error.where, code=error.code, lost=error.lost) from None
+
+
+def _explanation(adapter: Adapter, format: str) -> str:
+    """What the export looks like if it is not of this format; empty if that is not known."""
+    path = getattr(adapter, "path", None)
+    if path is None or not os.path.exists(path):
+        return ""
+    from labelferry.plugin.detect import explain
+
+    return explain(path, format)
 
 
 def _footage(given: Options, pattern: re.Pattern[str] | None, first_frame: int, progress: Progress | None) -> Footage:

@@ -14,10 +14,11 @@ import msgspec
 from labelferry.errors import ExportError, LabelferryError, UsageError, refuse_url
 from labelferry.lightly.names import check_task_name
 from labelferry.plugin.adapter import check_options, path_options
-from labelferry.plugin.detect import Detection, detect
+from labelferry.plugin.detect import LABEL_EXTENSIONS, Detections, detect
 from labelferry.plugin.merge import Conflicts
 from labelferry.plugin.probe import Probe
 from labelferry.plugin.registry import get_adapter, short_name
+from labelferry.plugin.unsupported import Unsupported
 from labelferry.reading.text import read_text
 from labelferry.run.options import OPTIONS, Options
 
@@ -191,6 +192,8 @@ def plan_folder(folder: Path, datasource: Path | None = None) -> Plan:
         if len(at_once) > 1 or len(sound) < len(found):
             possible = [one.describe() for one in found if one in at_once or one.match.question]
             unclear.append((place, "\n".join(["say in a plan (--init) which of these is meant", *possible])))
+        if obstacles := found.obstacles():
+            unclear.append((place, "\n".join(obstacles)))
         for one in sound if len(at_once) < 2 else [one for one in sound if one not in at_once]:
             match = one.match
             relative = os.path.relpath(match.source, folder)
@@ -226,18 +229,27 @@ def plan_to_yaml(plan: Plan, folder: Path | None = None) -> str:
     return "\n".join([*lines, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)])
 
 
-def _exports(folder: Path, datasource: Path | None) -> Iterator[tuple[Path, list[Detection]]]:
-    """Every place with an export, at and below a folder, with its possible formats."""
+def _exports(folder: Path, datasource: Path | None) -> Iterator[tuple[Path, Detections]]:
+    """Every place with an export, at and below a folder, with its possible formats and what cannot be read there."""
     stack = [folder]
     while stack:
         place = stack.pop()
         own = datasource is not None and place.resolve() == datasource.resolve()
-        found = [one for one in detect(place, shallow=True) if not (own and one.format == "lightly")]
-        if found:
+        found = detect(place, shallow=True)
+        kept = [one for one in found if not (own and one.format == "lightly")]
+        found = Detections(place, kept, filter(_is_export, found.unsupported), found.errors)
+        if found or found.unsupported or found.errors:
             yield place, found
         if not any(one.match.source == place for one in found):
             below = Probe(place).listing(place)[1]
             stack += [place / name for name in reversed(below) if not (found and name.lower() in _DATA_FOLDERS)]
+
+
+def _is_export(one: Unsupported) -> bool:
+    """Whether a file that cannot be read may be an export, and not what often lies beside one."""
+    if one.kind == "packed":  # unless it is unpacked already
+        return not one.path.with_name(one.path.name.partition(".")[0]).is_dir()
+    return one.kind == "format" or (one.kind == "broken" and one.path.suffix.lower() in LABEL_EXTENSIONS)
 
 
 def _job(entry: Any, base: Path) -> Job:

@@ -124,7 +124,7 @@ class Survey:
             path = f"{self._input.root}/{image.file_name}"
         try:
             return read_header(path) if path else None
-        except (ExportError, OSError):
+        except (ExportError, OSError, ValueError):  # also of a name with a null character
             return None  # an adapter that needs the image reports it; else its labels are taken as they are
 
     def _looked_at(self, image: Image, header: Header | None) -> Image:

@@ -8,10 +8,13 @@ conditions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
+import numpy as np
 from av.error import FFmpegError
 
 from labelferry.errors import ExportError
@@ -23,15 +26,19 @@ _WHOLE_PICTURES = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 """Names of containers with exactly one access unit in a packet."""
 
 
-class FrameCount(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FrameCount:
     """The result of a full decode.
 
     Attributes:
         frames: number of frames.
-        width: width of a frame in pixels.
-        height: height of a frame in pixels.
+        width: width of the first frame in pixels.
+        height: height of the first frame in pixels.
         broken: why frames are missing; empty if the video is intact.
         orientation: how frames are to be mirrored and turned, as `display_orientation` gives it.
+        sizes: where the size changes, (index of the frame, width, height) of each size, the first one included; empty
+            if all frames have one size.
+        is_uneven: whether the frames are not evenly spaced in time.
     """
 
     frames: int
@@ -39,6 +46,17 @@ class FrameCount(NamedTuple):
     height: int
     broken: str = ""
     orientation: int = 1
+    sizes: tuple[tuple[int, int, int], ...] = ()
+    is_uneven: bool = field(default=False, compare=False)
+
+    def size_of(self, index: int) -> tuple[int, int]:
+        """(width, height) of a frame in pixels."""
+        width, height = self.width, self.height
+        for first, other_width, other_height in self.sizes:
+            if first > index:
+                break
+            width, height = other_width, other_height
+        return width, height
 
     def findings(self, path: str | Path) -> list[Finding]:
         """A repair if the video is truncated or damaged."""
@@ -86,7 +104,8 @@ def _count_packets(container: Any) -> FrameCount:
     make_check = CHECKS.get(codec.name)
     if make_check is None or container.format.name not in _WHOLE_PICTURES:
         raise Unproven
-    frames, orientation = 0, 1
+    times: list[int] = []
+    first = None
     try:
         check = make_check(codec.extradata or b"")
         for packet in container.demux(stream):
@@ -95,15 +114,33 @@ def _count_packets(container: Any) -> FrameCount:
             if packet.is_corrupt or packet.is_discard or packet.pts is None or _has_own_description(packet):
                 raise Unproven
             check(memoryview(packet), packet.pts)
-            if not frames:
-                decoded = codec.decode(packet) + codec.decode(None)
-                orientation = display_orientation(decoded[0])
-            frames += 1
+            times.append(packet.pts)
+            if first is None:  # headers do not show whether it can be decoded
+                first = (codec.decode(packet) + codec.decode(None))[0]
     except (IndexError, FFmpegError):  # truncated or invalid headers, or a first packet without a frame
         raise Unproven from None
-    if not frames or stream.frames not in (0, frames) or min(codec.width, codec.height) < 1:
+    if not times or stream.frames not in (0, len(times)) or min(codec.width, codec.height) < 1:
         raise Unproven
-    return FrameCount(frames, codec.width, codec.height, "", orientation)
+    if first is None or (first.width, first.height) != (codec.width, codec.height) or first.pts != min(times):
+        raise Unproven
+    return FrameCount(
+        len(times),
+        codec.width,
+        codec.height,
+        orientation=display_orientation(first),
+        is_uneven=_is_uneven(times, stream),
+    )
+
+
+def _is_uneven(times: Sequence[int | None], stream: Any) -> bool:
+    """Whether a frame is shown more than half a frame before or after its turn at a constant rate, at which FFmpeg
+    extracts images by default: it then repeats and leaves out frames."""
+    rate = stream.guessed_rate
+    if not rate or not stream.time_base or None in times:
+        return False
+    at = np.sort(np.array(times, np.float64))  # AVI has the times of decoding
+    shifts = (at - at[0]) * float(rate * stream.time_base) - np.arange(len(at))
+    return bool(np.abs(shifts).max() > 0.5)
 
 
 def _has_own_description(packet: Any) -> bool:
@@ -114,7 +151,9 @@ def _has_own_description(packet: Any) -> bool:
 def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
     """Counts by decoding with threads across frames. Threads lose other frames of damaged videos than PyAV's own
     settings do, so the video is decoded again with those unless every packet gave one frame."""
-    frames, broken, size, orientation = 0, "", (0, 0), 1
+    broken, orientation = "", 1
+    times: list[int | None] = []
+    sizes: list[tuple[int, int, int]] = []
     with _open(path) as container:
         stream = _video_stream(container)
         own_threads = str(stream.thread_type.name)
@@ -127,16 +166,23 @@ def _count_decoded(path: str | Path, threads: str = "AUTO") -> FrameCount:
                 is_cut = is_cut or packet.is_corrupt
                 packets += packet.size > 0 and not packet.is_discard
                 for frame in packet.decode():
-                    if not frames:
+                    if not times:
                         orientation = display_orientation(frame)
-                    frames += 1
-                    size = frame.width, frame.height
+                    if not sizes or sizes[-1][1:] != (frame.width, frame.height):
+                        sizes.append((len(times), frame.width, frame.height))
+                    times.append(frame.pts)
         except FFmpegError as error:
             broken = error.strerror or type(error).__name__
-    if threads == "AUTO" and (broken or is_cut or frames != packets):
-        return _count_decoded(path, own_threads)
-    if not frames:
-        raise ExportError(
-            f"no frame can be decoded: {broken or 'the video is empty'}", where=str(path), code="video-broken"
+        if threads == "AUTO" and (broken or is_cut or len(times) != packets):
+            return _count_decoded(path, own_threads)
+        if not times:
+            text = f"its first frame cannot be decoded: {broken}" if broken else "no frame can be decoded: it is empty"
+            raise ExportError(text, where=str(path), code="video-broken")
+        return FrameCount(
+            len(times),
+            *sizes[0][1:],
+            broken or ("a packet is truncated" if is_cut else ""),
+            orientation,
+            tuple(sizes) if len(sizes) > 1 else (),
+            _is_uneven(times, stream),
         )
-    return FrameCount(frames, *size, broken or ("a packet is truncated" if is_cut else ""), orientation)

@@ -5,9 +5,13 @@ Lightly's names: https://docs.lightly.ai/docs/prediction-format (videos), `Video
 
 from __future__ import annotations
 
+import os
 import re
 
-from labelferry.errors import UsageError
+from labelferry.errors import ExportError, UsageError
+from labelferry.reading.images import VIDEO_EXTENSIONS
+
+_FRAME = re.compile(r"(.+)-(\d{1,18})-(\w+)")
 
 
 def frame_name(video: str, index: int, frames: int) -> str:
@@ -20,6 +24,27 @@ def frame_name(video: str, index: int, frames: int) -> str:
     """
     stem, _, extension = video.rpartition(".")
     return f"{stem}-{index:0{len(str(frames))}}-{extension}.png"
+
+
+def frame_of_name(stem: str) -> tuple[str, str] | None:
+    """The video and the digits of the index of a frame, by Lightly's name without `.png`; None for other names."""
+    match = _FRAME.fullmatch(stem)
+    if match is None or f".{match[3].lower()}" not in VIDEO_EXTENSIONS:
+        return None
+    return f"{match[1]}.{match[3]}", match[2]
+
+
+def check_video_name(name: str) -> None:
+    """Whether Lightly reads a file of this name as a video.
+
+    Raises:
+        ExportError: it does not.
+    """
+    extension = os.path.splitext(name)[1]
+    if extension.lower() not in VIDEO_EXTENSIONS:
+        allowed = ", ".join(sorted(VIDEO_EXTENSIONS))
+        text = f"Lightly does not read {extension or 'files without an extension'} as a video, only {allowed}"
+        raise ExportError(f"{text}; convert it, as with ffmpeg -i IN -c copy OUT.mp4", where=name, code="video-format")
 
 
 def frame_pattern(text: str) -> re.Pattern[str]:

@@ -95,6 +95,8 @@ EXPORTS: dict[str, FixtureExport] = {
     "coco boxes": FixtureExport("coco", "coco", "instances.json", _BOXES),
     "coco semantic": FixtureExport("coco", "coco", "instances.json", _SEMANTIC),
     "coco roboflow": FixtureExport("coco", "coco/roboflow", "_annotations.coco.json", {}),
+    "coco splits": FixtureExport("coco", "coco/splits", ".", {}),
+    "coco years": FixtureExport("coco", "coco/years", ".", {"image_folders": "{split}"}),
     "coco without sizes": FixtureExport("coco", "coco/without_sizes", "annotations.json", {"images": "images"}),
     "coco keypoints": FixtureExport("coco", "coco", "person_keypoints.json", {}),
     "coco panoptic": FixtureExport("coco", "coco", "panoptic.json", {}),

@@ -148,6 +148,24 @@ def test_a_split_without_annotations_is_a_warning(copied: Path, convert: Convert
     assert "'valid'" in warning.examples[0][1]
 
 
+def test_splits_that_differ_in_classes_or_task_types_are_a_warning(copied: Path, convert: Convert) -> None:
+    source = copied / "coco/years"
+    edit(source / "annotations/instances_val2017.json", lambda content: content["annotations"][0].pop("segmentation"))
+    edit(source / "annotations/instances_val2017.json", lambda content: content["categories"][0].update(name="van"))
+    convert(source, format="coco")
+    assert convert.report.task_type == "object-detection"  # type: ignore[attr-defined]
+    found = {warning.code: warning for warning in convert.report.warnings}  # type: ignore[attr-defined]
+    assert {code: one.count for code, one in found.items()} == {"split-classes": 2, "split-tasks": 1}
+    assert found["split-classes"].examples[1][1] == "the split 'val2017' has classes that not all splits have: 'van'"
+
+
+@pytest.mark.parametrize("name", ["", "../a.png", "/a.png", "http://x/a.png"])
+def test_names_that_are_refused_stay_so_in_a_folder(name: str, copied: Path, fails: Fails) -> None:
+    source = copied / "coco/splits"
+    edit(source / "valid/_annotations.coco.json", lambda content: content["images"][0].update(file_name=name))
+    assert "file-name" in fails(source, format="coco", image_folders="{split}")
+
+
 def test_keypoint_values_are_decided_for_each_file(copied: Path, convert: Convert) -> None:
     source = copied / "coco/years"
     edit(

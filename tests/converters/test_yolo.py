@@ -643,7 +643,7 @@ def test_what_is_odd_in_data_yaml_is_reported(
 
 def test_two_classes_of_one_name_are_a_warning(tmp_path: Path) -> None:
     report = labelferry.convert(export(tmp_path, LABEL, names="[a, a]"), tmp_path / "out", format="yolo")
-    assert [(f.code, f.count) for f in report.warnings] == [("category-name-twice", 2)]
+    assert [(f.code, f.count) for f in report.warnings] == [("category-name-twice", 1)]
 
 
 def test_keypoint_names_are_those_of_each_class_or_reported(tmp_path: Path, convert: Convert) -> None:
@@ -1001,3 +1001,44 @@ def test_files_of_boxes_are_read_together_and_only_odd_ones_one_by_one(
         (tmp_path / f"labels/{name}.txt").write_text("0 0.5 0.5 0.1 0.1 \n")
     assert len(list(boxes.read(images, None))) == 1, "so many batches are slower than reading one by one"
     assert of_lines(together(boxes, images)) == of_lines(one_by_one(boxes, images))
+
+
+def classified(folder: Path, texts: dict[str, str], names: str = "cat\ntabby cat\nfox\n") -> Path:
+    """Images, and label files as `yolo classify predict save_txt` writes them."""
+    (folder / "labels").mkdir()
+    (folder / "classes.txt").write_text(names)
+    for stem, text in texts.items():
+        Image.new("RGB", (4, 3)).save(folder / f"{stem}.png")
+        (folder / f"labels/{stem}.txt").write_text(text)
+    return folder / "classes.txt"
+
+
+def test_classes_that_save_txt_writes(tmp_path: Path, convert: Any) -> None:
+    """The first line is the class, also where two digits do not tell it; classes that are missing share the rest."""
+    texts = {"a": "0.87 tabby cat\n0.10 fox\n", "b": "0.00 fox\n0.00 cat\n0.00 tabby cat\n", "c": "0.50 cat\n0.49 fox"}
+    source = classified(tmp_path, {**texts, "b": "0.33 fox\n0.33 cat\n0.33 tabby cat\n"})
+    found = convert(source, format="yolo", labels=tmp_path / "labels")
+    assert convert.report.task_type == "classification"
+    (a,), (b,), (c,) = found["a.png"], found["b.png"], found["c.png"]
+    assert (a["category_id"], a["score"], a["probabilities"]) == (1, 0.87, pytest.approx([0.03, 0.87, 0.1]))
+    assert (b["category_id"], b["score"], b["probabilities"]) == (2, 0.33, pytest.approx([1 / 3] * 3))
+    assert (c["category_id"], c["probabilities"]) == (0, pytest.approx([0.5, 0.01, 0.49]))
+    assert [(one.code, one.count) for one in convert.report.repairs] == [("probabilities-completed", 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("0.87 tabby\n", "unknown-category"),
+        ("0.87 cat\n0.10 cat\n", "broken-line"),
+        ("0.87 cat\n0.6 fox\n", "broken-line"),
+        ("0.87 cat\n0.60 fox\n", "probabilities-sum"),
+        ("0.57 cat\n0.20 fox\n0.10 tabby cat\n", "probabilities-sum"),
+        ("", "class-missing"),
+    ],
+)
+def test_classes_at_fault(tmp_path: Path, fails: Any, text: str, code: str) -> None:
+    source = classified(tmp_path, {"a": "0.87 tabby cat\n0.10 fox\n", "b": text})
+    found = fails(source, format="yolo", labels=tmp_path / "labels", task="classification")
+    assert list(found) == [code]
+    assert "b." in found[code][0][0]

@@ -83,7 +83,7 @@ class Av1Check:
         bits.flag()
         if bits.flag():  # allow_screen_content_tools
             bits.flag()
-        bits.flag()
+        bits.require_zeros()  # frame_size_override_flag
         order = bits.read(self._order_bits)
         if kind == 1:
             bits.read(3)

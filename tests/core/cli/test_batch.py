@@ -19,7 +19,7 @@ from tests.core.run.test_kill import write_coco
 @pytest.fixture
 def exports(fixtures: Path, tmp_path: Path) -> Path:
     """A folder with an export that can be converted, one with errors, and one whose format is unclear."""
-    coco(tmp_path / "exports/bad.json", annotations=[{"id": 1, "image_id": 9, "category_id": 2}])
+    coco(tmp_path / "exports/bad.json", annotations=[{"id": 1, "image_id": 9, "category_id": 2, "bbox": [1, 1, 1, 1]}])
     write_coco(tmp_path / "exports/good.json", 3)
     shutil.copytree(fixtures / "yolo/obb", tmp_path / "exports/unclear")
     return tmp_path / "exports"

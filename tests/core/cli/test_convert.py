@@ -247,6 +247,7 @@ GIVEN: dict[str, tuple[list[str], Any]] = {
     "first_frame": (["--first-frame", "1"], 1),
     "frame_step": (["--frame-step", "5"], 5),
     "as_": (["--as", "frames"], "frames"),
+    "orientation": (["--orientation", "upright"], "upright"),
     "score": (["--score", "0.25"], 0.25),
     "on_error": (["--on-error", "skip"], "skip"),
     "allow_empty": (["--allow-empty"], True),
@@ -275,7 +276,6 @@ def test_every_option_reaches_the_conversion(run: Run, monkeypatch: pytest.Monke
         "split": "val",
         "obb": True,
         "track_ids": False,
-        "vid_stride": 1,
     }
 
 

@@ -34,6 +34,7 @@ REPORT = Report(
     root="",
     names_in_input=0,
     input_without_file=0,
+    unchecked_orientations=0,
     example=("train/a b.jpg", "train/a b.json"),
     errors=[],
     repairs=[FindingSummary("repair", "box-clipped", 12, [(f"{i}.jpg", "over the edge") for i in range(6)])],

@@ -102,7 +102,7 @@ def test_names_that_occur_twice_and_names_that_stand_for_a_missing_value_are_war
     names = ["car", "nan", "road", "car", "None", "none", "{}", "[0]", "N/A", "nano", "null", ",", "a\tb", "3", "路"]
     found = [(one.kind, one.code, one.message) for one in category_findings(map(Category, range(15), names))]
     twice, *odd = found
-    text = "2 categories have the name 'car' and stay apart; --rename 'car=car' makes them one"
+    text = "2 categories have the name 'car' (ids 0, 3); --rename 'car=car' makes them one"
     assert twice == ("warning", "category-name-twice", text)
     assert {code for _, code, _ in odd} == {"category-name-odd"}
     odd_names = ["nan", "None", "{}", "[0]", "N/A", "null", ",", "a\tb"]

@@ -248,8 +248,16 @@ def test_keypoints_are_as_many_as_named_finite_and_not_negative() -> None:
         [[1, 2, 0.5], [100, 3, 1]],
         [[0, 2, 0], [1, 2, 1]],
     ]
-    assert codes == {"broken-keypoints": 3, "keypoint-clipped": 1}
+    assert codes == {"broken-keypoints": 3, "keypoint-clipped": 1, "keypoint-outside": 1}
     assert result.boxes is None, "Lightly infers a box where none is given"
+
+
+def test_keypoints_right_of_or_below_the_image_are_a_warning_unless_their_score_is_0() -> None:
+    width, height = SIZE
+    inside, beyond = [[width, height, 1], [2 * width, 1, 0]], [[1, 1, 1], [1, height + 0.5, 0.25]]
+    result, codes = conformed(keypoints(inside, beyond), target(TaskType.KEYPOINT_DETECTION))
+    assert [points.tolist() for points in result.keypoints or ()] == [inside, beyond]
+    assert codes == {"keypoint-outside": 1}
 
 
 def test_keypoints_give_the_tight_box_around_them_for_detection() -> None:

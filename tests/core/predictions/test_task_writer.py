@@ -18,39 +18,12 @@ from hypothesis.extra import numpy as hnp
 
 import labelferry
 from benchmarks.others import documented_encode
+from tests.core.predictions.clients import Tensor
 from tests.lightly_models import read_valid_task
+from tests.video_files import write_changing_video
 
 BOXES = np.array([(8, 6, 28, 16), (40.5, 10, 60.25, 20)])
 XYWH = [[8, 6, 20, 10], [40.5, 10, 19.75, 10]]
-
-
-class Tensor:
-    """What labelferry may use of a torch.Tensor: on a device, with a gradient, perhaps of numbers numpy has not."""
-
-    def __init__(self, data: Any, device: str = "cuda", gradient: bool = True, bfloat16: bool = False) -> None:
-        self.data = np.asarray(data)
-        self.shape = self.data.shape
-        self._state = (device, gradient, bfloat16)
-
-    def detach(self) -> Tensor:
-        return Tensor(self.data, self._state[0], False, self._state[2])
-
-    def cpu(self) -> Tensor:
-        return Tensor(self.data, "cpu", *self._state[1:])
-
-    def float(self) -> Tensor:
-        return Tensor(self.data.astype(np.float32), *self._state[:2])
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __iter__(self) -> Any:
-        return (Tensor(row, *self._state) for row in self.data)
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        if self._state != ("cpu", False, False):
-            raise TypeError(f"cannot be made an array: {self._state}")
-        return self.data.astype(dtype) if dtype else self.data
 
 
 class DLPack:
@@ -64,25 +37,6 @@ class DLPack:
 
     def __dlpack_device__(self) -> Any:
         return self._data.__dlpack_device__()
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Any:
-    """Writes one image `a.png` into a new task, and gives back its predictions once Lightly's models have passed them.
-
-    The report is left in `write.report`.
-    """
-
-    def run(
-        task: str, categories: Any, *predictions: Any, options: dict[str, Any] | None = None, **columns: Any
-    ) -> Any:
-        with labelferry.open_task(tmp_path, "t", task, categories, overwrite=True, **options or {}) as writer:
-            writer.write("a.png", *predictions, **columns)
-        run.report = writer.report  # type: ignore[attr-defined]
-        run.schema, found = read_valid_task(tmp_path, "t")  # type: ignore[attr-defined]
-        return found.get("a.png")
-
-    return run
 
 
 @pytest.mark.parametrize("make", [np.array, list, Tensor, DLPack, lambda data: Tensor(data, bfloat16=True)])
@@ -180,7 +134,7 @@ def test_semantic_segmentation_of_some_classes(write: Any) -> None:
     scores = np.array([[[0.9, 0.1]], [[0.1, 0.2]], [[0.0, 0.7]]])
     (found,) = write("semantic-segmentation", {"road": 2}, class_scores=scores)
     assert found == {"category_id": 0, "segmentation": [1, 1], "score": 0.7}
-    with pytest.raises(labelferry.UsageError, match="of 3 classes"):
+    with pytest.raises(labelferry.ExportError, match="class_scores: those of 3 classes"):
         write("semantic-segmentation", ["sky", "road"], class_scores=scores)
     with pytest.raises(labelferry.ExportError, match=r"score .* is not in \[0, 1\]"):
         write("semantic-segmentation", ["a", "b", "c"], class_scores=scores * 9)
@@ -202,30 +156,17 @@ def ultralytics_boxes(ids: Any = (2, 0)) -> SimpleNamespace:
 
 
 def test_ultralytics_boxes_go_by_name(write: Any) -> None:
-    (found,) = write("object-detection", ["car", "bus"], results(boxes=ultralytics_boxes()))
+    (found,) = write("object-detection", ["car"], results(boxes=ultralytics_boxes()))
     assert found == {"category_id": 0, "bbox": XYWH[0], "score": 0.5}
     assert write.report.notes[0].code == "class-left-out"
     assert write("object-detection", ["car"], [results(boxes=ultralytics_boxes())]) == [found]  # as a model gives it
-    assert write("object-detection", ["car"], results(boxes=None)) == []
+    nothing = SimpleNamespace(xyxy=np.zeros((0, 4)), conf=np.zeros(0), cls=np.zeros(0))
+    assert write("object-detection", ["car"], results(boxes=nothing)) == []
 
 
 def test_a_size_of_any_two_numbers(write: Any) -> None:
     for size in ([64, 48], np.array([64, 48]), (64.0, 48.0)):
         assert len(write("object-detection", ["car"], results(boxes=ultralytics_boxes()), size=size)) == 1
-
-
-def test_ultralytics_masks(write: Any) -> None:
-    """`data` where it is as large as the image, else the outlines."""
-    pixels = np.zeros((2, 48, 64), np.float32)
-    pixels[0, 6:16, 8:28] = pixels[1, 10:20, 40:60] = 1
-    outlines = [np.float32([(8, 6), (28, 6), (28, 16), (8, 16)]), np.float32([(40, 10), (60, 10), (60, 20), (40, 20)])]
-    exact = SimpleNamespace(data=Tensor(pixels), xy=outlines)
-    scaled = SimpleNamespace(data=Tensor(np.zeros((2, 480, 640), np.float32)), xy=outlines)
-    categories = ["person", "bicycle", "car"]
-    first = write("instance-segmentation", categories, results(boxes=ultralytics_boxes(), masks=exact))
-    second = write("instance-segmentation", categories, results(boxes=ultralytics_boxes(), masks=scaled))
-    assert [p["segmentation"] for p in first] == [labelferry.encode(mask) for mask in pixels]
-    assert first == second
 
 
 def test_ultralytics_keypoints_classes_and_oriented_boxes(write: Any) -> None:
@@ -297,30 +238,6 @@ def test_annotations_are_taken_as_they_are(write: Any) -> None:
     assert found == {"category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
 
 
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ({"xyxy": BOXES, "xywh": XYWH, "category_ids": [0, 0]}, "not both"),
-        ({"xyxy": BOXES, "category_ids": [0]}, "2 boxes for 1 category_ids"),
-        ({"xyxy": BOXES}, "no category_ids"),
-        ({"xyxy": BOXES[:, :3], "category_ids": [0, 0]}, r"shape \(N, 4\)"),
-        ({"xyxy": BOXES, "category_ids": [0.5, 0]}, "whole numbers"),
-        ({"masks": np.full((1, 48, 64), 0.5), "category_ids": [0]}, "threshold"),
-        ({"keypoints": np.zeros((1, 2, 4)), "category_ids": [0]}, r"shape \(N, K, 3\)"),
-        ({"predictions": "a text"}, "of the type str"),
-        ({"predictions": [results(), results()]}, "write each for its own image"),
-        ({"predictions": results(), "scores": [1]}, "cannot be given beside"),
-    ],
-)
-def test_calls_at_fault(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
-    with (
-        pytest.raises(labelferry.UsageError, match=message),
-        labelferry.open_task(tmp_path / "d", "t", "object-detection", ["a", "b"]) as task,
-    ):
-        task.write("a.png", size=(64, 48), **columns)
-    assert not (tmp_path / "d").exists(), "something was left behind"
-
-
 def test_what_cannot_be_used_is_raised_or_left_out(tmp_path: Path, write: Any) -> None:
     columns = {"xyxy": [[1, 2, 3, np.nan], [1, 2, 9, 9]], "category_ids": [0, 0], "size": (64, 48)}
     with pytest.raises(labelferry.ExportError, match=r"a\.png, object 0: .* not finite"):
@@ -333,7 +250,7 @@ def test_what_cannot_be_used_is_raised_or_left_out(tmp_path: Path, write: Any) -
         with pytest.raises(labelferry.ExportError, match=r"mask|pixels"):
             write("instance-segmentation", ["a"], masks=pixels, size=size)
     with pytest.raises(labelferry.ExportError, match="are for"):
-        write("object-detection", ["a"], results(), size=(1, 1))
+        write("object-detection", ["car"], results(boxes=ultralytics_boxes()), size=(1, 1))
 
 
 def test_two_of_one_name(tmp_path: Path) -> None:
@@ -369,7 +286,10 @@ def test_only_within_the_block_and_once(tmp_path: Path) -> None:
     with pytest.raises(labelferry.UsageError, match="within the block"):
         task.write("a.png")
     with task:
-        pass
+        with pytest.raises(labelferry.UsageError, match="block has ended"):
+            task.report  # noqa: B018
+        task.write("a.png", size=(1, 1))
+    assert task.report.images == 1
     with pytest.raises(labelferry.UsageError, match="opened once"):
         task.__enter__()
 
@@ -418,7 +338,6 @@ def test_videos_against_the_documented_recipe(tmp_path: Path, fixtures: Path) ->
     folder = tmp_path / ".lightly/predictions/t"
     found = {str(path.relative_to(folder)): json.loads(path.read_text()) for path in folder.rglob("data/**/*.json")}
     assert found == expected
-    assert task.report is not None
     assert (task.report.videos, task.report.images) == (2, 16)
 
 
@@ -435,7 +354,7 @@ def test_names_of_videos(tmp_path: Path, fixtures: Path, monkeypatch: pytest.Mon
             task.video(tmp_path / "data/two.MOV")
         video = task.video("data/two.MOV")
         assert (video.frame_count, video.size) == (4, (64, 48))
-        with pytest.raises(labelferry.UsageError, match="it has 4 frames"):
+        with pytest.raises(labelferry.ExportError, match="it has 4 frames"):
             video.write(4)
         with pytest.raises(labelferry.UsageError, match="boxes: a frame takes"):
             video.write(0, boxes=[])
@@ -444,13 +363,66 @@ def test_names_of_videos(tmp_path: Path, fixtures: Path, monkeypatch: pytest.Mon
 
 
 def test_frames_of_a_classified_video(tmp_path: Path, fixtures: Path) -> None:
-    """Frames without a class have no file, as images without one."""
+    """Frames without a class have no file, as images without one; they are listed."""
     with (
+        pytest.warns(UserWarning, match=r"two\.MOV: frames without a class have no file: 0-1, 3"),
         labelferry.open_task(tmp_path, "t", "classification", ["day", "night"]) as task,
         task.video(fixtures / "cvat/project/videos/two.MOV", name="two.MOV") as video,
     ):
         video.write(2, probabilities=[0.25, 0.75])
     assert list(read_valid_task(tmp_path, "t")[1]) == ["two-2-MOV.png"]
+    assert [(one.code, one.count) for one in task.report.notes] == [("frame-without-class", 3)]
+    assert (task.report.found_images, task.report.images, task.report.lost_images) == (4, 1, 3)
+
+
+def test_files_that_lightly_does_not_read_as_videos(tmp_path: Path) -> None:
+    task = labelferry.open_task(tmp_path, "t", "object-detection", ["a"])
+    for name in ("a.mkv", "b.TS", "c"):
+        with pytest.raises(labelferry.ExportError, match=r"as a video, only \.avi, \.hevc, \.m4v, \.mov, \.mp4, "):
+            task.video(name)
+
+
+def test_predictions_are_checked_against_the_size_of_their_own_frame(tmp_path: Path) -> None:
+    path = write_changing_video(tmp_path / "a.avi", "mjpeg", [(64, 48), (128, 96)])
+    with labelferry.open_task(tmp_path, "t", "instance-segmentation", ["a"]) as task, task.video(path) as video:
+        for index, frame in video.frames():
+            mask = np.ones((1, frame.height, frame.width), bool)
+            video.write(index, masks=mask)
+        with pytest.raises(labelferry.ExportError, match=r"a-09-avi\.png.* 64 x 48 pixels, the image 128 x 96"):
+            video.write(9, masks=np.ones((1, 48, 64), bool))
+    found = read_valid_task(tmp_path, "t")[1]
+    assert [p[0]["bbox"][2:] for p in found.values()] == [[64, 48]] * 5 + [[128, 96]] * 5
+
+
+def test_frames_are_written_within_the_block_of_their_video(tmp_path: Path, fixtures: Path) -> None:
+    path = fixtures / "cvat/project/videos/two.MOV"
+    with labelferry.open_task(tmp_path, "t", "object-detection", ["a"]) as task:
+        video = task.video(path, name="two.MOV")
+        with pytest.raises(labelferry.UsageError, match=r"with task\.video"):
+            video.write(0)
+        with video:
+            for index in (4, -1, 0.0, True, "0", None):
+                with pytest.raises(labelferry.ExportError, match=r"two\.MOV: index: "):
+                    video.write(index)  # type: ignore[arg-type]
+            video.write(np.int64(0))
+    assert task.report.images == 4
+
+
+def test_a_video_whose_block_ends_with_an_exception(tmp_path: Path, fixtures: Path) -> None:
+    def run() -> labelferry.TaskWriter:
+        with (
+            labelferry.open_task(tmp_path, "t", "object-detection", ["a"]) as task,
+            pytest.raises(ZeroDivisionError),
+            task.video(fixtures / "cvat/project/videos/two.MOV", name="two.MOV") as video,
+        ):
+            video.write(0)
+            raise ZeroDivisionError
+        return task
+
+    with pytest.warns(UserWarning, match="ended with ZeroDivisionError; these frames have no file: 1-3"):
+        task = run()
+    assert [(one.code, one.count) for one in task.report.errors] == [("video-incomplete", 3)]
+    assert (task.report.images, task.report.lost_images) == (1, 3)
 
 
 def work(task: labelferry.TaskWriter, names: list[str], video: str = "") -> None:
@@ -472,7 +444,6 @@ def test_several_processes(tmp_path: Path, fixtures: Path, method: str) -> None:
         with ProcessPoolExecutor(2, context) as pool:
             list(pool.map(work, [task, task], shards, videos))
         work(task, ["own.png"])
-    assert task.report is not None
     assert (task.report.images, task.report.empty_images, task.report.videos) == (55, 3, 1)
     assert task.report.objects == {"a": 52}
     assert len(read_valid_task(tmp_path, "t")[1]) == 55

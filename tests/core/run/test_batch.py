@@ -134,7 +134,10 @@ def test_the_datasource_may_be_the_folder_of_the_exports(fixtures: Path, tmp_pat
 
 
 def test_what_fails_fails_alone(exports: Path, tmp_path: Path) -> None:
-    coco(exports / "coco/annotations/val.json", annotations=[{"id": 1, "image_id": 9, "category_id": 2}])
+    coco(
+        exports / "coco/annotations/val.json",
+        annotations=[{"id": 1, "image_id": 9, "category_id": 2, "bbox": [1, 1, 1, 1]}],
+    )
     shutil.rmtree(exports / "more/yolo-obb")
     done = run(exports, tmp_path / "out")
     assert done.returncode == 1

@@ -82,6 +82,7 @@ def test_a_job_has_the_keys_of_its_options(tmp_path: Path) -> None:
         "frames": "{video}_{frame}",
         "first_frame": 1,
         "frame_step": 5,
+        "orientation": "upright",
         "score": 0.25,
         "on_error": "skip",
         "allow_empty": True,

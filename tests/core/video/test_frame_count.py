@@ -19,7 +19,18 @@ from hypothesis import strategies as st
 
 from labelferry.errors import ExportError
 from labelferry.video.frame_count import FrameCount, count_frames
-from tests.video_files import FRAMES, SIZE, copy_packets, counted, decode, is_by_packets, write_by_command, write_video
+from tests.video_files import (
+    FRAMES,
+    SIZE,
+    copy_packets,
+    counted,
+    decode,
+    is_by_packets,
+    new_packet,
+    write_by_command,
+    write_changing_video,
+    write_video,
+)
 
 
 class Recipe(NamedTuple):
@@ -405,3 +416,58 @@ def test_a_missing_video_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="missing") as caught:
         count_frames(tmp_path / "a.mp4")
     assert caught.value.code == "video-missing"
+
+
+@pytest.mark.parametrize(
+    ("extension", "codec"), [("avi", "mjpeg"), ("webm", "libvpx-vp9"), ("mp4", "libx264"), ("webm", "libsvtav1")]
+)
+def test_a_size_that_changes_midway(tmp_path: Path, extension: str, codec: str) -> None:
+    path = write_changing_video(tmp_path / f"a.{extension}", codec, [(64, 48), (128, 96), (64, 48)], frames=4)
+    with av.open(str(path)) as container:
+        decoded = [(frame.width, frame.height) for frame in container.decode(video=0)]
+    assert decoded == [(64, 48)] * 4 + [(128, 96)] * 4 + [(64, 48)] * 4
+    count = count_frames(path)
+    assert [count.size_of(index) for index in range(count.frames)] == decoded
+    assert (count.width, count.height) == (64, 48)
+
+
+@pytest.mark.parametrize(("name", "intact"), [("vp9", 20), ("h264 no B", 20)])
+def test_a_first_frame_that_cannot_be_decoded(video: Video, tmp_path: Path, name: str, intact: int) -> None:
+    """Its header is intact, and so are all other frames: the packets alone would prove a number of frames."""
+
+    def damage(packets: list[Any]) -> list[Any]:
+        content = bytes(packets[0])
+        return [new_packet(packets[0], content[:intact] + b"\xff" * (len(content) - intact)), *packets[1:]]
+
+    source = video(name)
+    path = copy_packets(source, tmp_path / f"a{source.suffix}", damage)
+    assert decode(path) == 0
+    with pytest.raises(ExportError, match="its first frame cannot be decoded") as raised:
+        count_frames(path)
+    assert raised.value.code == "video-broken"
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg")
+@pytest.mark.parametrize(
+    "times",
+    [
+        [40 * i for i in range(30)],
+        [40 * i + 400 for i in range(30)],
+        [40 * i + 5 * (i % 3) for i in range(30)],
+        [40 * i + 13 * (i % 3) for i in range(30)],
+        [round(1001 * i / 30) for i in range(30)],
+        [40 * (i + i // 2) for i in range(30)],
+        [40 * i + (i > 20) * 80 for i in range(30)],
+    ],
+    ids=["even", "late", "jitter", "more jitter", "NTSC", "gaps", "a gap"],
+)
+@pytest.mark.parametrize(("extension", "codec"), [("mp4", "libx264"), ("webm", "libvpx-vp9"), ("mov", "mjpeg")])
+def test_uneven_videos_are_those_of_which_ffmpeg_repeats_or_leaves_out_frames(
+    tmp_path: Path, extension: str, codec: str, times: list[int]
+) -> None:
+    """Where it extracts images as it does by default."""
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = write_video(tmp_path / f"a.{extension}", codec, {"bf": "0"}, times=times, pixels=pixels)
+    (tmp_path / "frames").mkdir()
+    subprocess.run(["ffmpeg", "-v", "error", "-i", str(path), str(tmp_path / "frames/%03d.png")], check=True)
+    assert count_frames(path).is_uneven == (len(list((tmp_path / "frames").iterdir())) != FRAMES)

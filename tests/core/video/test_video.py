@@ -21,12 +21,13 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 import labelferry
+from labelferry.findings import Finding
 from labelferry.model import UNLABELLED, Image, Refused, VideoFrame
 from labelferry.video import footage as footage_module
 from labelferry.video.footage import Footage
 from labelferry.video.frame_count import FrameCount
 from labelferry.video.names import frame_name, frame_pattern
-from tests.video_files import write_video
+from tests.video_files import write_changing_video, write_video
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             frames = videos[Path(path).relative_to(folder).as_posix()]
             if not frames:
                 raise labelferry.ExportError("broken", where=path, code="video-broken")
-            return FrameCount(frames, 64, 48)
+            return FrameCount(frames, 64, 48, is_uneven="uneven" in Path(path).name)
 
         monkeypatch.setattr(footage_module, "count_frames", count)
         made = Footage(folder, pattern and frame_pattern(pattern), first, step)  # type: ignore[arg-type]
@@ -120,7 +121,7 @@ def footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
             assert len({image.file_name for image in named}) == len(named) == made.count_frames()
             assert {image.size for image in named} <= {(64, 48)}
             found = {image.file_name: image.source for image in named if image.source is not UNLABELLED}
-            return found, findings
+            return found, findings + [one for one in items if isinstance(one, Finding)]
 
         return SimpleNamespace(run=run, made=made)
 
@@ -219,6 +220,75 @@ def test_faults(footage: Any) -> None:
     _, (finding,) = footage({"a.mp4": 10}).run("a_1.png")
     assert "--frames" in finding.message
     assert [(f.code, f.kind) for f in footage({"b.mp4": 0}).made.findings] == [("video-broken", "error")]
+
+
+def test_lightlys_own_names_need_no_pattern(footage: Any) -> None:
+    """They count from 0, whatever the format counts from, and have as many digits as the number of frames."""
+    videos = {"a.mp4": 12, "sub/b.AVI": 3, "c.d.mov": 3}
+    found, findings = footage(videos, first=1, step=2).run(
+        "a-07-mp4.png", "a-11-mp4.jpg", "train/sub/b-2-AVI", "c.d-0-mov", "a-12-mp4.png", "a-7-mp4.png", "x-1-mp4.png"
+    )
+    assert list(found) == ["a-07-mp4.png", "a-11-mp4.png", "sub/b-2-AVI.png", "c.d-0-mov.png"]
+    assert [(finding.code, finding.where) for finding in findings] == [
+        ("frame-beyond-video", "a-12-mp4.png"),
+        ("frame-beyond-video", "a-7-mp4.png"),
+        ("video-missing", "x-1-mp4.png"),
+    ]
+    assert "the video a.mp4 has 12 frames" in findings[1].message
+
+
+def test_frames_of_uneven_videos_are_counted_otherwise_by_ffmpeg(footage: Any) -> None:
+    """Which is a warning for each video, unless the names are Lightly's, or the export itself names its frames."""
+    videos = {"uneven.mp4": 12, "even.mp4": 12, "uneven2.mp4": 12}
+    _, findings = footage(videos, "{video}_{frame}").run("uneven_1", "even_1", "uneven_2", "uneven2_3", "uneven_12")
+    assert [(one.kind, one.code, Path(one.where).name) for one in findings] == [
+        ("error", "frame-beyond-video", "uneven_12"),
+        ("warning", "frames-uneven", "uneven.mp4"),
+        ("warning", "frames-uneven", "uneven2.mp4"),
+    ]
+    assert footage(videos, "{video}-{frame}-mp4").run("uneven-01-mp4.png", "uneven2-11-mp4.png")[1] == []
+    assert footage(videos).run(("uneven", 1), "uneven-02-mp4.png")[1] == []
+
+
+def test_files_that_lightly_does_not_read_as_videos(tmp_path: Path, fixtures: Path) -> None:
+    shutil.copy(fixtures / "cvat/videos/drive.mp4", tmp_path)
+    for name in ("a.mkv", "sub/b.TS"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    findings = Footage(tmp_path, None, 0, 1).findings
+    assert [(one.kind, one.code, one.where) for one in findings] == [
+        ("error", "video-format", f"{tmp_path}/a.mkv"),
+        ("error", "video-format", f"{tmp_path}/sub/b.TS"),
+    ]
+    assert (
+        "does not read .mkv as a video, only .avi, .hevc, .m4v, .mov, .mp4, .mpeg, .mpg, .webm" in findings[0].message
+    )
+    with pytest.raises(labelferry.UsageError, match=r"a\.mkv: Lightly does not read \.mkv"):
+        Footage(tmp_path / "a.mkv", None, 0, 1)
+    with pytest.raises(labelferry.UsageError, match=r"b\.TS: Lightly does not read \.TS"):
+        Footage(tmp_path / "sub", None, 0, 1)
+
+
+def test_a_video_whose_size_changes_midway(tmp_path: Path, convert: Any, fails: Any) -> None:
+    """Labels are for the size of their own frame; YOLO's coordinates are parts of it."""
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "classes.txt").write_text("car\n")
+    write_changing_video(tmp_path / "videos/a.avi", "mjpeg", [(64, 48), (128, 96)])
+    for number in (1, 10):
+        (tmp_path / f"labels/a_{number}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    images = [
+        {"file_name": f"{i}.jpg", "video_id": 1, "frame_id": frame, "width": width, "height": height}
+        for i, (frame, width, height) in enumerate([(0, 64, 48), (9, 128, 96), (8, 64, 48)])
+    ]
+    source = coco(tmp_path / "a.json", images, videos=[{"id": 1, "name": "a"}])
+    found = fails(source, format="coco", videos=tmp_path / "videos")
+    assert {code: [where for where, _ in examples] for code, examples in found.items()} == {
+        "frame-size": ["a-08-avi.png"]
+    }
+    found = convert(tmp_path / "classes.txt", format="yolo", labels=tmp_path / "labels", videos=tmp_path / "videos")
+    assert found["a-00-avi.png"][0]["bbox"] == [16, 12, 32, 24]
+    assert found["a-09-avi.png"][0]["bbox"] == [32, 24, 64, 48]
 
 
 @pytest.mark.parametrize(
