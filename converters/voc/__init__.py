@@ -118,6 +118,9 @@ class Voc(Adapter):
     @classmethod
     def detect(cls, probe: Probe) -> Iterator[Match]:
         if not probe.is_dir:
+            if probe.path.suffix.lower() == ".xml" and _is_voc(probe.head(probe.path)):
+                text = "this is the XML file of one image: is the whole folder meant?"
+                yield Match(probe.path.parent, "Pascal VOC boxes", (TaskType.OBJECT_DETECTION,), question=text)
             return
         _, folders, _ = probe.listing(probe.path)
         folder = probe.path / next((name for name in folders if name.lower() == "annotations"), "")

@@ -65,7 +65,7 @@ def for_stored_pixels(
         read: reads the labels of some of the images once more; None: they cannot be read twice.
 
     Raises:
-        AmbiguousError: a label contradicts what the size decides, or there is no size.
+        AmbiguousError: a label contradicts what the size decides, or there is no size that decides.
     """
     pictures = [image.picture for image in images]
     if not any(pictures):
@@ -79,39 +79,24 @@ def for_stored_pixels(
     orientations = np.ones(len(images), np.int64)
     sizes = np.where((stored == UNKNOWN).all(axis=1)[:, None], batch.sizes, stored)
     evidence: Counter[str] = Counter()
-    looks_stored = []
     ends = _ends(batch) if turned else np.zeros((0, 2))
+    looks_stored = []
     for b in turned:
-        picture, given = pictures[b], tuple(batch.sizes[b].tolist())
-        assert picture is not None
-        drawn_on = picture.drawn_on
-        if not drawn_on:
-            if given == UNKNOWN and batch.counts[b]:
-                raise undecided(images[b].file_name, picture)
-            drawn_on = "upright" if given == picture.upright_size else "stored"
-            if given == picture.size:
-                looks_stored.append(b)
-            elif drawn_on == "upright":
-                evidence["drawn-on:upright"] += 1
-                _refute(batch, ends, b, images[b], picture.upright_size, picture.size)
-        if drawn_on == "upright":
+        picture, given = _picture(images[b]), tuple(batch.sizes[b].tolist())
+        if picture.drawn_on == "upright" or _is_upright_by_size(batch, ends, b, images[b]):
             fits[b] = given in (UNKNOWN, picture.size, picture.upright_size)
-            orientations[b] = picture.orientation
-            sizes[b] = picture.upright_size
-    if looks_stored:
-        if read is not None:
-            _check_stored([images[b] for b in looks_stored], read)
-        for b in looks_stored:
-            picture = pictures[b]
-            assert picture is not None
-            _refute(batch, ends, b, images[b], picture.size, picture.upright_size)
-        evidence["drawn-on:stored"] += len(looks_stored)
-    findings = list(batch.findings)
+            orientations[b], sizes[b] = picture.orientation, picture.upright_size
+            evidence["drawn-on:upright"] += not picture.drawn_on
+        elif not picture.drawn_on and given == picture.size and batch.counts[b]:
+            looks_stored.append(images[b])
+    if looks_stored and read is not None:
+        _check_stored(looks_stored, read)
+    evidence["drawn-on:stored"] += len(looks_stored)
     wrong = ~fits & (batch.counts > 0)
+    findings = [*batch.findings]
     findings += [_wrong_size(batch, b, images[b]) for b in np.flatnonzero(wrong & ~batch.refused).tolist()]
     for b in np.flatnonzero((orientations != 1) & ~wrong & (batch.counts > 0) & ~batch.refused).tolist():
-        picture = pictures[b]
-        assert picture is not None
+        picture = _picture(images[b])
         if picture.video:
             evidence[f"turned-video:{picture.video}"] += 1
             continue
@@ -119,10 +104,35 @@ def for_stored_pixels(
         text += "pixels as stored; --orientation stored leaves them as they are"
         findings.append(Finding("repair", "orientation", batch.names[b], text, image=b))
     kept = batch.take(~wrong[batch.owners]) if wrong.any() else batch
-    done = replace(
-        kept, sizes=sizes, refused=kept.refused | wrong, findings=findings, evidence=batch.evidence + evidence
-    )
+    evidence += batch.evidence
+    done = replace(kept, sizes=sizes, refused=kept.refused | wrong, findings=findings, evidence=evidence)
     return turned_back(done, orientations) if (orientations != 1).any() else done
+
+
+def _picture(image: Image) -> Picture:
+    assert image.picture is not None
+    return image.picture
+
+
+def _is_upright_by_size(batch: Batch, ends: Floats, b: int, image: Image) -> bool:
+    """Whether the size that the export gives decides that the labels of image b are for its upright picture.
+
+    Raises:
+        AmbiguousError: the size decides nothing, and there are labels; or a label contradicts it.
+    """
+    picture, given = _picture(image), tuple(batch.sizes[b].tolist())
+    if picture.drawn_on:
+        return False
+    if given == UNKNOWN or not is_decided_by_size(picture):
+        if batch.counts[b]:
+            raise undecided(image.file_name, picture)
+        return False
+    if given == picture.upright_size:
+        _refute(batch, ends, b, image, picture.upright_size, picture.size)
+        return True
+    if given == picture.size:
+        _refute(batch, ends, b, image, picture.size, picture.upright_size)
+    return False
 
 
 def _check_stored(images: list[Image], read: Callable[[list[Image]], Iterable[Batch]]) -> None:
@@ -133,16 +143,13 @@ def _check_stored(images: list[Image], read: Callable[[list[Image]], Iterable[Ba
     """
     asked = []
     for image in images:
-        assert image.picture is not None
-        upright = image.picture._replace(drawn_on="upright")
-        asked.append(image._replace(size=upright.upright_size, picture=upright))
+        picture = _picture(image)._replace(drawn_on="upright")
+        asked.append(image._replace(size=picture.upright_size, picture=picture))
     at = 0
     for batch in read(asked):
         ends = _ends(batch)
         for b in range(len(batch.names)):
-            image = asked[at + b]
-            picture = image.picture
-            assert picture is not None
+            image, picture = asked[at + b], _picture(asked[at + b])
             if tuple(batch.sizes[b].tolist()) == picture.upright_size:
                 raise undecided(image.file_name, picture)
             _refute(batch, ends, b, image, picture.size, picture.upright_size)
@@ -163,10 +170,9 @@ def _refute(batch: Batch, ends: Floats, b: int, image: Image, size: tuple[int, i
         return
     row = int(batch.rows[low + int(beyond.argmax())])
     where = batch.locate(row) if batch.locate is not None else image.file_name
-    assert image.picture is not None
-    which = "pixels as stored" if size == image.picture.size else "upright picture"
+    which = "pixels as stored" if size == _picture(image).size else "upright picture"
     text = (
-        f"{how_turned(image.file_name, image.picture)}; the size that the export gives, {size[0]} x {size[1]}, is that "
+        f"{how_turned(image.file_name, _picture(image))}; the size that the export gives, {size[0]} x {size[1]}, is that "
         f"of its {which}, but this label reaches beyond it, as if it was for {other[0]} x {other[1]}"
     )
     raise AmbiguousError(f"{text}; {ANSWERS}", where=where)
@@ -189,8 +195,7 @@ def _ends(batch: Batch) -> Floats:
 
 def _wrong_size(batch: Batch, b: int, image: Image) -> Finding:
     """The error of labels for a picture of another size."""
-    picture = image.picture
-    assert picture is not None
+    picture = _picture(image)
     (own_width, own_height), (width, height) = batch.sizes[b].tolist(), picture.size
     text = f"the labels are for {own_width} x {own_height} pixels, the {'video' if picture.video else 'image'} has "
     text += f"{width} x {height}"

@@ -326,13 +326,14 @@ class TaskWriter:
             size = picture.size
             if picture.orientation != 1 and picture.drawn_on != "stored":
                 size = size_of(predictions, columns, self.task) or (picture.upright_size if picture.drawn_on else None)
-        annotations = annotations_of(predictions, columns, self._classes, self.task, size, self._aggregate, name)
+        try:
+            annotations = annotations_of(predictions, columns, self._classes, self.task, size, self._aggregate, name)
+        except ExportError as error:
+            if size is None and picture is not None and error.code == "image-size":  # the picture has two
+                raise undecided(name, picture) from None
+            raise
         (batch,) = Batch.of([name], [annotations])
-        if picture is None:
-            return batch
-        if picture.orientation != 1 and not picture.drawn_on and not is_decided_by_size(picture):
-            raise undecided(name, picture)
-        return for_stored_pixels(batch, [Image(name, picture=picture)])
+        return batch if picture is None else for_stored_pixels(batch, [Image(name, picture=picture)])
 
     def _refuse(self, error: ExportError, name: str, tally: Tally) -> None:
         """Raise an error of an image, or count it with `on_error="skip"`."""
@@ -572,11 +573,11 @@ class VideoWriter:
         size = size_of(predictions, columns, self._task.task)
         if size is not None and is_decided_by_size(picture):
             is_mirrored = picture.orientation != opencv_orientation(picture.orientation)
-            if size == picture.size or not is_mirrored:
-                return picture._replace(drawn_on="")
+            if is_mirrored and size != picture.size:  # OpenCV does not mirror frames, and others do
+                raise undecided(self.name, picture)
         elif self._gives_frames:
             return picture
-        raise undecided(self.name, picture)
+        return picture._replace(drawn_on="")
 
     def _name_of(self, index: int) -> str:
         from labelferry.video.names import frame_name

@@ -18,7 +18,6 @@ from labelferry.lightly.orientation import (
     how_turned,
     is_decided_by_size,
     turned_videos,
-    undecided,
 )
 from labelferry.model import UNLABELLED, Image, Listed, Picture
 from labelferry.plugin.export import Export
@@ -155,10 +154,8 @@ class Survey:
             raise AmbiguousError(f"{how_turned(image.file_name, picture)}, {text}; {ANSWERS}")
         if self._verdict is None:
             self._verdict = self._find_verdict()
-        if is_decided_by_size(picture):
+        if is_decided_by_size(picture) or not self._verdict:
             return picture._replace(drawn_on="")
-        if not self._verdict:
-            raise undecided(image.file_name, picture)
         self._is_relied_on = True
         return picture._replace(drawn_on=self._verdict)
 
@@ -182,10 +179,10 @@ class Survey:
         differ, or if there is none.
 
         Raises:
-            AmbiguousError: it is empty, and there are images whose size does not decide.
+            AmbiguousError: it is empty, and there are labels of images whose size does not decide.
         """
         sample: list[Image] = []
-        first: tuple[str, Picture] | None = None
+        others: list[Image] = []
         for image in self._relist():
             if not isinstance(image, Image) or image.source is UNLABELLED:
                 continue
@@ -201,18 +198,22 @@ class Survey:
                 sample.append(image._replace(size=header.size, picture=picture))
                 if len(sample) == SAMPLE:
                     break
-            elif first is None:
-                first = image.file_name, picture
+            else:
+                others.append(image._replace(size=header.size, picture=picture))
         evidence = sum((self._evidence(image) for image in sample), Counter[str]())
         found = [drawn_on for drawn_on in ("stored", "upright") if evidence[f"drawn-on:{drawn_on}"]]
         if len(found) == 1:
             return "stored" if found[0] == "stored" else "upright"
-        if first is not None:
-            raise undecided(*first)
+        for image in others:
+            self._evidence(image)
         return ""
 
     def _evidence(self, image: Image) -> Counter[str]:
-        """What the labels of an image are for, as its size decides it."""
+        """What the labels of an image are for, as its size decides it.
+
+        Raises:
+            AmbiguousError: its size does not decide, and it has labels; or they contradict the size.
+        """
 
         def read(images: list[Image]) -> Iterator[Batch]:
             return self._export.read(images, self._export.payload(images))

@@ -216,3 +216,14 @@ def test_frames_of_pyav_are_stored_pixels(video: Path) -> None:
         turn_video(video, orientation)
         with av.open(str(video)) as container:
             assert box_of(next(container.decode(video=0)).to_ndarray(format="gray")) == BOXES[0]
+
+
+def test_pictures_without_predictions_need_no_answer(video: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg", 3)
+    write_image(tmp_path / "b.jpg", 6)
+    turn_video(video, 3)
+    with open_task(tmp_path) as task, task.video(video) as clip:
+        task.write("a.jpg")
+        task.write("b.jpg", xyxy=np.zeros((0, 4)))
+        clip.write(0, xyxy=np.zeros((0, 4)))
+    assert set(map(len, boxes_in(tmp_path).values())) == {0}

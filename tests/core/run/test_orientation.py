@@ -461,3 +461,11 @@ def test_classification_does_not_look_at_pixels(tmp_path: Path) -> None:
     assert report.images == 2
     assert report.unchecked_orientations == 0
     assert report.repairs == []
+
+
+def test_an_image_without_objects_needs_no_answer(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.jpg", 3)
+    write_image(tmp_path / "b.jpg", 6)
+    report = run(tmp_path, {"a.jpg": Drawn(STORED, []), "b.jpg": Drawn(None, [])}, allow_empty=True)
+    assert boxes_in(tmp_path) == {"a.json": [], "b.json": []}
+    assert report.repairs == []
