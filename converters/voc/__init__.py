@@ -335,6 +335,8 @@ class _VocExport(Export):
             name += ".jpg"
         if self._image_names == "xml":
             name = own + os.path.splitext(name)[1]
+        elif not given:
+            yield Finding.repair("filename-missing", path, f"there is no <filename>; the image is taken to be {name!r}")
         elif name != given:
             yield Finding.repair("filename-mended", path, f"the <filename> {given!r} was read as {name!r}")
         if stem_of(name) != own and self._image_names is None:
