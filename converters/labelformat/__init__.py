@@ -111,6 +111,9 @@ class Labelformat(Adapter):
                 len(line) in (15, 16) and _is_number(line[4]) and not _is_number(line[0]) for line in lines
             ):
                 options = {"category_names": "CLASS,CLASS"}
+                places = (name for name in ("images", "image_2") if (probe.path.parent / name).is_dir())
+                if (images := next(places, "images")) != "images":  # the default of labelformat
+                    options["images_rel_path"] = f"../{images}"
                 yield Match(probe.path, "KITTI boxes", boxes, len(names), whole, options, question, "kitti")
 
     @classmethod

@@ -193,6 +193,29 @@ def test_lightly_and_labelformat(fixtures: Path, tmp_path: Path) -> None:
     assert [one.format for one in detect(tmp_path / "a.ndjson")] == ["labelformat:labelbox"]
 
 
+@pytest.mark.parametrize("images", ["images", "image_2"])
+def test_the_command_of_kitti_runs_word_for_word(tmp_path: Path, run: Run, images: str) -> None:
+    _images(tmp_path / images, "a.jpg")
+    (tmp_path / "label_2").mkdir()
+    (tmp_path / "label_2/a.txt").write_text("Car 0.00 0 -1.5 0 1 2 3 1 1 1 1 1 1 0\n")
+    (words,) = _commands(run("detect", tmp_path / "label_2").stdout)
+    given = {"CLASS,CLASS": "Car,Van", "DATASOURCE": str(tmp_path / "out")}
+    assert run(*[given.get(word, word) for word in words[1:]]).returncode == 0
+    auto = ("convert", "--from", "auto", tmp_path / "label_2", tmp_path / "auto")
+    assert run(*auto).returncode == 2
+    done = run(*auto, "--category-names", "Car,Van")
+    assert done.returncode == 0, done.stderr
+    assert "Car 1, Van 0" in done.stdout
+
+
+def test_the_commands_of_a_datasource_run_word_for_word(fixtures: Path, tmp_path: Path, run: Run) -> None:
+    for name in ("one", "two"):
+        labelferry.convert(fixtures / "yolo/data.yaml", tmp_path / "source", format="yolo", task_name=name)
+    for number, words in enumerate(_commands(run("detect", tmp_path / "source").stdout)):
+        given = {"DATASOURCE": str(tmp_path / f"out{number}")}
+        assert run(*[given.get(word, word) for word in words[1:]]).returncode == 0
+
+
 def test_photos_are_no_masks(tmp_path: Path) -> None:
     import numpy as np
     from PIL import Image
