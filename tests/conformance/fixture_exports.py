@@ -100,8 +100,6 @@ EXPORTS: dict[str, FixtureExport] = {
     "coco without sizes": FixtureExport("coco", "coco/without_sizes", "annotations.json", {"images": "images"}),
     "coco keypoints": FixtureExport("coco", "coco", "person_keypoints.json", {}),
     "coco panoptic": FixtureExport("coco", "coco", "panoptic.json", {}),
-    "coco splits": FixtureExport("coco", "coco/splits", ".", {}),
-    "coco years": FixtureExport("coco", "coco/years", ".", _BOXES),
     "coco years of keypoints": FixtureExport("coco", "coco/years", ".", {"task": "keypoint-detection"}),
     "coco results of boxes": FixtureExport("coco", "coco", "results_bbox.json", {"dataset": "instances.json"}),
     "coco results": FixtureExport("coco", "coco", "results_segm.json", {"dataset": "instances.json"}),
