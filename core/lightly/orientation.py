@@ -88,9 +88,11 @@ def for_stored_pixels(
             orientations[b], sizes[b] = picture.orientation, picture.upright_size
             evidence["drawn-on:upright"] += not picture.drawn_on
         elif not picture.drawn_on and given == picture.size and batch.counts[b]:
-            looks_stored.append(images[b])
+            looks_stored.append(b)
     if looks_stored and read is not None:
-        _check_stored(looks_stored, read)
+        _check_stored([images[b] for b in looks_stored], read)
+    for b in looks_stored:
+        _refute(batch, ends, b, images[b], _picture(images[b]).size, _picture(images[b]).upright_size)
     evidence["drawn-on:stored"] += len(looks_stored)
     wrong = ~fits & (batch.counts > 0)
     findings = [*batch.findings]
@@ -127,12 +129,10 @@ def _is_upright_by_size(batch: Batch, ends: Floats, b: int, image: Image) -> boo
         if batch.counts[b]:
             raise undecided(image.file_name, picture)
         return False
-    if given == picture.upright_size:
-        _refute(batch, ends, b, image, picture.upright_size, picture.size)
-        return True
-    if given == picture.size:
-        _refute(batch, ends, b, image, picture.size, picture.upright_size)
-    return False
+    if given != picture.upright_size:
+        return False
+    _refute(batch, ends, b, image, picture.upright_size, picture.size)
+    return True
 
 
 def _check_stored(images: list[Image], read: Callable[[list[Image]], Iterable[Batch]]) -> None:
@@ -172,10 +172,10 @@ def _refute(batch: Batch, ends: Floats, b: int, image: Image, size: tuple[int, i
     where = batch.locate(row) if batch.locate is not None else image.file_name
     which = "pixels as stored" if size == _picture(image).size else "upright picture"
     text = (
-        f"{how_turned(image.file_name, _picture(image))}; the size that the export gives, {size[0]} x {size[1]}, is that "
-        f"of its {which}, but this label reaches beyond it, as if it was for {other[0]} x {other[1]}"
+        f"the size that the export gives, {size[0]} x {size[1]}, is that of its {which}, but this label reaches beyond "
+        f"it, as if it was for {other[0]} x {other[1]}"
     )
-    raise AmbiguousError(f"{text}; {ANSWERS}", where=where)
+    raise AmbiguousError(f"{how_turned(image.file_name, _picture(image))}; {text}; {ANSWERS}", where=where)
 
 
 def _ends(batch: Batch) -> Floats:

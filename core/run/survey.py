@@ -112,7 +112,7 @@ class Survey:
             with ThreadPoolExecutor(THREADS) as pool:
                 return list(pool.map(self._header, images))
         headers = list(map(self._header, images))
-        self._is_slow = time.monotonic() - begun > SLOW * len(images) > 0
+        self._is_slow = time.monotonic() - begun > SLOW * len(images)
         return headers
 
     def _header(self, image: Image) -> Header | None:

@@ -143,3 +143,10 @@ def test_the_table_of_a_batch_is_as_wide_as_its_content(capsys: pytest.CaptureFi
 def test_what_a_terminal_obeys_or_cannot_show_is_escaped() -> None:
     assert printable("Zürich 日本 \U0001f600\nline") == "Zürich 日本 \U0001f600\nline"
     assert printable("a\x1b[31m\r\tb\x9b\udcff\u202e") == r"a\x1b[31m\r\tb\x9b\udcff\u202e"
+
+
+def test_the_summary_says_how_many_orientations_were_not_checked() -> None:
+    lines = printed(replace(REPORT, unchecked_orientations=REPORT.images)).splitlines()
+    assert "  EXIF orientation not checked: the images are not found (--input)" in lines
+    lines = printed(replace(REPORT, unchecked_orientations=2)).splitlines()
+    assert "  EXIF orientation not checked of 2 images: the images are not found (--input)" in lines

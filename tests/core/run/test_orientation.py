@@ -469,3 +469,15 @@ def test_an_image_without_objects_needs_no_answer(tmp_path: Path) -> None:
     report = run(tmp_path, {"a.jpg": Drawn(STORED, []), "b.jpg": Drawn(None, [])}, allow_empty=True)
     assert boxes_in(tmp_path) == {"a.json": [], "b.json": []}
     assert report.repairs == []
+
+
+def test_headers_of_images_that_are_far_away_are_read_several_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labelferry.run.survey.SLOW", -1.0)
+    images = {}
+    for i in range(12):
+        write_image(tmp_path / f"data/{i:02}.jpg", 1 + i % 8)
+        images[f"{i:02}.jpg"] = Drawn(shown_size(1 + i % 8), upright_boxes(1 + i % 8))
+    run_in_chunks(tmp_path / "out", images, 3, input=tmp_path / "data")
+    assert all(boxes == BOXES for boxes in boxes_in(tmp_path / "out").values())
