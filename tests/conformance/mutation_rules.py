@@ -90,15 +90,7 @@ EXCEPTIONS = (
     Rule("coco.*", r"annotations\[\]\.segmentation\[\]", "delete", "prediction", "a mask may have one polygon fewer"),
     Rule("coco semantic", r"annotations\[\](\.(image|category)_id)?", "delete|step|other", "file|wide", _UNION),
     Rule("coco panoptic", r"annotations\[\]\.image_id", "step|other", "wide", "the segments of a PNG are of one image"),
-    Rule(
-        "coco (splits|years.*)",
-        r"categories\[\]\.name",
-        '= "x"',
-        "classes|wide",
-        "categories of several files are one where they have one name",
-    ),
     # CVAT
-    Rule("cvat.*", r"annotations/image\[\]/@(width|height)", "step", "file", _RASTER),
     Rule("cvat.*", r"annotations/meta\[\]/task\[\]/original_size\[\]/\w+\[\]/text", "step", "wide", _RASTER),
     Rule("cvat.*", r"annotations/meta\[\]/.*/label\[\]", "delete", "classes", _SCHEMA),
     Rule("cvat.*", r"annotations/track\[\]/\w+\[\](/.*)?", f"step|other|{_LESS}", r"wide|removed \d+", _BETWEEN),
