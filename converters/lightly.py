@@ -515,9 +515,6 @@ def _read_schemas(folders: list[str]) -> tuple[list[_Task], list[Category], list
             raise UsageError(f"--source-task: {folder} holds {kind}, {tasks[0].folder} {tasks[0].type}")
         of_task: dict[int, int] = {}
         for one in schema.categories:
-            if not all(map(str.strip, one.keypoints)):
-                text = f"a keypoint of {one.name!r} has no name"
-                findings.append(Finding.warning("keypoint-name-empty", str(path), text))
             if any(not 1 <= place <= len(one.keypoints) for edge in one.skeleton for place in edge):
                 text = f"an edge of the skeleton of {one.name!r} has a keypoint that it does not name (from 1)"
                 findings.append(Finding.warning("skeleton-broken", str(path), text))

@@ -15,7 +15,7 @@ Functions; help(labelferry.convert) describes one, and so on:
 
 What they return and take:
 
-    Detection                            a format that an export may have
+    Detections, Detection                the formats that an export may have, and one of them
     Report                               what a conversion did
     Outcome                              the result of a job of a batch
     TaskWriter, VideoWriter              what open_task gives, and its video()
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from labelferry.model import VideoFrame as VideoFrame
     from labelferry.plugin.adapter import Adapter as Adapter
     from labelferry.plugin.detect import Detection as Detection
+    from labelferry.plugin.detect import Detections as Detections
     from labelferry.plugin.detect import detect as detect
     from labelferry.plugin.registry import register as register
     from labelferry.predictions.task_writer import TaskWriter as TaskWriter
@@ -79,7 +80,7 @@ _MODULES = {
     "run_lengths": ("RunLengthMask", "decode", "encode"),
     "model": ("Annotations", "Category", "Image", "Object", "VideoFrame"),
     "plugin.adapter": ("Adapter",),
-    "plugin.detect": ("Detection", "detect"),
+    "plugin.detect": ("Detection", "Detections", "detect"),
     "plugin.registry": ("register",),
     "predictions.task_writer": ("TaskWriter", "VideoWriter", "open_task"),
     "report": ("ConversionError", "Report"),

@@ -65,7 +65,8 @@ class Keypoints:
             starts = self.offsets[has_points]
             low = np.minimum.reduceat(self.points[:, :2], starts, axis=0)
             high = np.maximum.reduceat(self.points[:, :2], starts, axis=0)
-            boxes[has_points] = np.concatenate((low, high - low), axis=1)
+            with np.errstate(invalid="ignore"):  # of infinite points, which are refused like other infinite boxes
+                boxes[has_points] = np.concatenate((low, high - low), axis=1)
         return boxes
 
 

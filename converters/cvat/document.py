@@ -226,6 +226,9 @@ class XmlFile:
     def _text(self, text: str) -> None:
         if self._meta is not None:
             self._meta.data(text)
+        elif not text.isspace() and (self._depth in (1, 3) or (self._depth == 2 and self._holder is not None)):
+            holder = type(self._holder).__name__.removesuffix("Element").lower()
+            self.evidence[f"unread:text in <{holder if self._depth > 1 else 'annotations'}>"] += 1
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         depth = self._depth
@@ -255,6 +258,9 @@ class XmlFile:
                 self._read_meta(self._meta.close())
                 self._meta = None
         elif self._depth == 1:
+            if isinstance(self._holder, Track) and not self._holder.shapes and not self._holder.findings:
+                where = f"{self.path}:{self._holder.line}"
+                self.findings.append(Finding.warning("track-empty", where, "a track without shapes"))
             self._holder = None
         elif self._depth == 2 and self._skeleton is not None:
             skeleton, self._skeleton = self._skeleton, None
@@ -335,11 +341,13 @@ class XmlFile:
         """A shape, and whether it is a keyframe.
 
         Raises:
-            ValueError: a flag is neither 0 nor 1.
+            ValueError: a flag is neither 0 nor 1, or the rotation is empty.
         """
         is_element, is_tracked = self._skeleton is not None, isinstance(self._holder, Track)
         known = _known_attributes(kind, is_tracked)
         self._count_unread(attributes, known)
+        if attributes.get("rotation") == "":  # which is 0 only where it is missing
+            raise ValueError(f"a <{kind}> with rotation=''; a number was expected")
         outside = occluded = False
         if "outside" in known:
             outside = self._flag(kind, attributes, "outside", is_element or (is_tracked and kind != "skeleton"))
@@ -400,12 +408,18 @@ class XmlFile:
         for element in meta.iter("labels"):
             others = (child.tag for child in element if child.tag != "label")
             self.evidence.update(key_evidence(tag, ("label",), _HEAD_IGNORED) for tag in others)
+            if any(text and text.strip() for text in (element.text, *(child.tail for child in element))):
+                self.evidence["unread:text in <labels>"] += 1
         for label in labels:
             self._look_for_misspellings(label)
             if not self._only(label, "name"):
                 raise ExportError("a <label> without a <name>", where=self._where(), code="broken-head")
             if parent := self._only(label, "parent"):
                 children.setdefault(parent, []).append(self._only(label, "name"))
+        names = Counter(self._only(label, "name") for label in labels if not self._only(label, "parent"))
+        if twice := [name for name, count in names.items() if count > 1]:
+            text = f"several labels have the name {', '.join(map(repr, twice))}; they become one class"
+            self.findings.append(Finding.warning("label-twice", self._where(), text, len(twice)))
         for label in labels:
             name = self._only(label, "name")
             if not self._only(label, "parent"):

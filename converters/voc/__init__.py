@@ -118,6 +118,9 @@ class Voc(Adapter):
     @classmethod
     def detect(cls, probe: Probe) -> Iterator[Match]:
         if not probe.is_dir:
+            if probe.path.suffix.lower() == ".xml" and _is_voc(probe.head(probe.path)):
+                text = "this is the XML file of one image: is the whole folder meant?"
+                yield Match(probe.path.parent, "Pascal VOC boxes", (TaskType.OBJECT_DETECTION,), question=text)
             return
         _, folders, _ = probe.listing(probe.path)
         folder = probe.path / next((name for name in folders if name.lower() == "annotations"), "")
@@ -332,6 +335,8 @@ class _VocExport(Export):
             name += ".jpg"
         if self._image_names == "xml":
             name = own + os.path.splitext(name)[1]
+        elif not given:
+            yield Finding.repair("filename-missing", path, f"there is no <filename>; the image is taken to be {name!r}")
         elif name != given:
             yield Finding.repair("filename-mended", path, f"the <filename> {given!r} was read as {name!r}")
         if stem_of(name) != own and self._image_names is None:

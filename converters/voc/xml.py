@@ -160,8 +160,8 @@ def parse_objects(
 
 
 def unread_elements(root: ElementTree.Element, read: Sequence[str]) -> Counter[str]:
-    """The elements and attributes that are not read, by the name of their evidence. What is in an element that is not
-    read is not counted.
+    """The elements, attributes and texts between elements that are not read, by the name of their evidence. What is in
+    an element that is not read is not counted.
 
     Args:
         root: of the file.
@@ -181,6 +181,8 @@ def unread_elements(root: ElementTree.Element, read: Sequence[str]) -> Counter[s
                 evidence[key_evidence(child.tag, known, _IGNORED)] += 1
         for attribute in element.attrib:
             evidence[f"unread:{attribute}"] += 1
+        if element.tag in _READ and any(text and text.strip() for text in (element.text, *(e.tail for e in element))):
+            evidence[f"unread:text of <{element.tag}>"] += 1
     return evidence
 
 

@@ -166,14 +166,14 @@ def _matches(probe: Probe, source: Path) -> Iterator[Match]:
             labels += [one.label for one in islice(listed, SAMPLE) if one.label]
             images += len(names)
             continue
-        names, whole = probe.files(split.folder, IMAGE_EXTENSIONS, known=True)
         folder = labels_folder_of(split.folder)
-        texts, _ = probe.files(folder, frozenset((".txt",)), known=True)
+        texts, _ = probe.files(folder, frozenset((".txt",)), known=True, most=probe.left // 2)
+        names, whole = probe.files(split.folder, IMAGE_EXTENSIONS, known=True)
         labels += [f"{folder}/{name}" for name in texts if is_label_file(name[:-4])]
         images, exact = images + len(names), exact and whole
     sample = list(islice(_sampled(labels), SAMPLE))
     if images and (sample or is_described):
-        shapes, tasks, question = _shapes(sample, layout.keypoint_shape)
+        shapes, tasks, question = _shapes(sample, labels, layout.keypoint_shape)
         kind = "Darknet" if suffix == ".data" else "Ultralytics" if is_described else "plain folders"
         options: dict[str, Any] = {}
         if not labels:
@@ -190,9 +190,11 @@ def _matches_without_names(probe: Probe) -> Iterator[Match]:
     texts, whole = probe.files(folder, frozenset((".txt",)), depth=2)
     labels = [f"{folder}/{name}" for name in texts if is_label_file(name[:-4])]
     sample = list(islice(_sampled(labels[:SAMPLE]), SAMPLE))
-    if not sample or any(lines.findings or not all(map(_is_object, lines.rows)) for lines in sample):
+    if any(lines.findings or not all(map(_is_object, lines.rows)) for lines in sample):
         return
-    shapes, tasks, question = _shapes(sample, None)
+    shapes, tasks, question = _shapes(sample, labels, None)
+    if not sample and tasks != (TaskType.CLASSIFICATION,):
+        return
     above = [probe.path / "/".join([".."] * up) for up in range(1, 4)]
     entries = (Path(os.path.normpath(folder / name)) for folder in above for name in ENTRIES[:3])
     named = next((path for path in entries if path.is_file() and _is_entry(probe, path)), None)
@@ -211,8 +213,12 @@ def _is_object(row: Sequence[float]) -> bool:
     return len(row) >= 5 and row[0].is_integer() and all(LOWEST <= value <= HIGHEST for value in row[1:5])
 
 
-def _shapes(sample: list[Lines], keypoint_shape: tuple[int, int] | None) -> tuple[str, tuple[TaskType, ...], str]:
+def _shapes(
+    sample: list[Lines], labels: list[str], keypoint_shape: tuple[int, int] | None
+) -> tuple[str, tuple[TaskType, ...], str]:
     """What a sample of label files has in it, the task types, and what it does not show."""
+    if not sample and are_class_files(labels[:SAMPLE]):
+        return "classes", (TaskType.CLASSIFICATION,), ""
     question = ""
     columns = Columns(keypoint_shape)
     try:

@@ -498,7 +498,7 @@ def _keypoint_names(
     given = data.get("kpt_names")
     if given is None:
         return names
-    for key, value in (given if isinstance(given, dict) else {None: given}).items():
+    for key, value in (given if given and isinstance(given, dict) else {None: given}).items():
         are_names = isinstance(value, list) and len(value) == shape[0] and all(isinstance(one, str) for one in value)
         if are_names and (key is None or _CLASS_ID.fullmatch(key)):
             names[None if key is None or len(given) == 1 else int(key)] = tuple(value)

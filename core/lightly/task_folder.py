@@ -78,8 +78,8 @@ class TaskFolder:
             if (self._place.exists() or name in tasks) and not overwrite and not own:
                 self._remove_staging()
                 raise UsageError(
-                    f"the task {name!r} exists in {self._predictions}; add --overwrite to replace it, "
-                    "or give another --task-name"
+                    f"the task {name!r} exists in {self._predictions}; replace it with --overwrite (in Python: "
+                    "overwrite=True), or give another name"
                 )
         except BaseException:
             os.close(self._journal)

@@ -94,7 +94,12 @@ class Probe:
         return self._listings[key]
 
     def files(
-        self, folder: Path | str, extensions: frozenset[str], depth: int = 3, known: bool = False
+        self,
+        folder: Path | str,
+        extensions: frozenset[str],
+        depth: int = 3,
+        known: bool = False,
+        most: int = MOST,
     ) -> tuple[list[str], bool]:
         """Paths, relative to a folder, of files with these extensions (lower case) below it; whether these are all.
 
@@ -103,7 +108,10 @@ class Probe:
             extensions: in lower case.
             depth: how far down to look.
             known: whether it is already known that the path has this format.
+            most: entries to look at, so that some are left for other folders.
         """
+        kept = max(0, self.left - most)
+        self.left -= kept
         if self.shallow and not known and Path(folder) == self.path:
             depth = 0
         found: list[str] = []
@@ -117,6 +125,7 @@ class Probe:
                 found += [relative + name for name in files if os.path.splitext(name)[1].lower() in extensions]
                 below += [f"{relative}{name}/" for name in folders]
             level = below
+        self.left += kept
         return found, complete and not level
 
     def head(self, path: Path | str) -> bytes:

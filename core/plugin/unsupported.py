@@ -51,7 +51,7 @@ class Unsupported(NamedTuple):
 def advice_on(name: str) -> str:
     """What to do about a format that is not supported, by its name as people write it; empty if it is not known."""
     wanted = _letters(name)
-    return next((advice for known, advice in _ADVICE.items() if _letters(known) == wanted), "")
+    return next((advice for known, advice in ADVICE.items() if _letters(known) == wanted), "")
 
 
 def find_unsupported(probe: Probe) -> list[Unsupported]:
@@ -91,7 +91,7 @@ def recognise(probe: Probe, path: Path) -> Unsupported | None:
     if fault := _fault(probe, path, head):
         return Unsupported(path, fault, "make or download it again", "broken")
     name = other_format(path, head)
-    return Unsupported(path, name, _ADVICE[name]) if name else None
+    return Unsupported(path, name, ADVICE[name]) if name else None
 
 
 _EMPTY = "an empty file"
@@ -208,7 +208,7 @@ _SHARD = re.compile(r"\.(tfrecords?|records?)(-\d+-of-\d+)?$", re.IGNORECASE)
 _DATUMARO = "convert it with Datumaro: datum convert -if {} -i DIR -f coco -o OUT"
 _FIFTYONE = "export it with FiftyOne as fiftyone.types.COCODetectionDataset"
 
-_ADVICE = {
+ADVICE = {
     "BDD100K": "convert it to COCO with python -m bdd100k.label.to_coco, or with python -m scalabel.label.to_coco",
     "Cityscapes polygons": "convert the PNGs beside it, gtFine_labelIds or gtFine_instanceIds, with --from masks",
     "COCO captions": "captions are not supported; the boxes and masks of COCO are in instances_*.json",

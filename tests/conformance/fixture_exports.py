@@ -60,6 +60,7 @@ _YOLO_BOXES = "0 0.375 0.5 0.25 0.5\n1 0.75 0.625 0.5 0.25\n"
 _POSES = "0 0.375 0.5 0.25 0.5 0.375 0.25 2 0.25 0.5 1 0 0 0\n0 0.5 0.5 0.25 0.5 0.5 0.25 2 0 0 0 0.5 0.75 2\n"
 _FLAT_POSES = "0 0.375 0.5 0.25 0.5 0.375 0.25 0.25 0.5 0 0\n0 0.5 0.5 0.25 0.5 0.5 0.25 0.5 0.75 0.5 0.5\n"
 _OBB = "0 0.5 0.25 0.6875 0.5 0.5 0.75 0.3125 0.5\n0 0.25 0.25 0.5 0.25 0.5 0.5 0.25 0.5\n"
+_DETECTIONS = "1,-1,4,12,8,24,0.75,-1,-1,-1\n2,-1,8,12,8,24,0.5,-1,-1,-1\n"
 _YOLO = "path: .\ntrain: images\nnames:\n  0: person\n  1: car\n"
 _COCO = """{
  "images": [
@@ -99,6 +100,7 @@ EXPORTS: dict[str, FixtureExport] = {
     "coco without sizes": FixtureExport("coco", "coco/without_sizes", "annotations.json", {"images": "images"}),
     "coco keypoints": FixtureExport("coco", "coco", "person_keypoints.json", {}),
     "coco panoptic": FixtureExport("coco", "coco", "panoptic.json", {}),
+    "coco years of keypoints": FixtureExport("coco", "coco/years", ".", {"task": "keypoint-detection"}),
     "coco results of boxes": FixtureExport("coco", "coco", "results_bbox.json", {"dataset": "instances.json"}),
     "coco results": FixtureExport("coco", "coco", "results_segm.json", {"dataset": "instances.json"}),
     "coco results of keypoints": FixtureExport(
@@ -164,13 +166,18 @@ EXPORTS: dict[str, FixtureExport] = {
     "mot": FixtureExport("mot", "mot", "train", {}),
     "mot frames": FixtureExport("mot", "mot", "train", {"videos": "videos"}),
     "mot detections": FixtureExport("mot", "mot", "test", {}),
+    "mot detections beside ground truth": FixtureExport(
+        "mot", "mot", "train", {"file": "det"}, written={"train/WALK-01/det/det.txt": _DETECTIONS}
+    ),
     "mot of cvat": FixtureExport("mot", "mot", "cvat", {}),
     "mot results": FixtureExport("mot", "mot", "results", {"videos": "videos"}),
     "voc boxes": FixtureExport("voc", "voc/devkit", ".", _BOXES),
     "voc masks": FixtureExport("voc", "voc/devkit", ".", {}),
     "voc split": FixtureExport("voc", "voc/devkit", ".", {**_BOXES, "split": "car_trainval"}),
+    "voc split of boxes": FixtureExport("voc", "voc/devkit", ".", {**_BOXES, "split": "train"}),
     "voc split of masks": FixtureExport("voc", "voc/devkit", ".", {"split": "train"}),
     "voc labelmap": FixtureExport("voc", "voc/cvat", ".", {}),
+    "voc labelmap and split": FixtureExport("voc", "voc/cvat", ".", {"split": "default"}),
     "voc flat": FixtureExport("voc", "voc/flat", ".", {}),
     "voc without images": FixtureExport("voc", "voc/xml_only", ".", {}),
     "yolo": FixtureExport("yolo", "yolo", "data.yaml", {}),

@@ -2,8 +2,8 @@
 
     python -m tests.conformance.mutations [FORMAT or EXPORT ...]
 
-prints how many mutations of each format end in which outcome, and lists those that are wrong: SILENT (other files, and
-neither an error nor a finding more) and CRASH (an exception that is not labelferry's).
+prints how many mutations of each format end in which outcome, the exceptions, and lists what is wrong: SILENT (other
+files, and neither an error nor a finding more) and CRASH (an exception that is not labelferry's).
 
 A token that is deleted, doubled or replaced by garbage gives an error, a finding, or identical files. Another valid
 value changes that value and nothing else. What else is right is listed in `mutation_rules`, with the reason.
@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import labelferry
 from tests.conformance.fixture_exports import EXPORTS, FixtureExport
-from tests.conformance.mutation_rules import is_allowed
+from tests.conformance.mutation_rules import EXCEPTIONS, Rule, rule_of
 from tests.conformance.tokens import Mutation, mutations
 from tests.exports import files_opened
 
@@ -44,6 +44,7 @@ class Result:
         crashed: whether the exception is not labelferry's, or an adapter failed.
         message: of the error.
         findings: how many of each kind and code.
+        messages: of these, each with its code, without numbers.
         found: objects that the export lists.
         classes: name by id.
         files: predictions by name of the prediction file, classes by name.
@@ -54,6 +55,7 @@ class Result:
     crashed: bool = False
     message: str = ""
     findings: Counter[str] = field(default_factory=Counter)
+    messages: set[str] = field(default_factory=set)
     found: int = 0
     classes: list[Any] = field(default_factory=list)
     files: dict[str, list[str]] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class Judged(NamedTuple):
         outcome: one of `OUTCOMES`.
         scope: what is different in the files.
         detail: the lines that differ, or the error.
+        rule: by which other files are right.
     """
 
     export: str
@@ -82,6 +85,7 @@ class Judged(NamedTuple):
     outcome: str
     scope: str
     detail: str
+    rule: Rule | None = None
 
 
 def convert(source: Path, to: Path, options: Mapping[str, Any]) -> Result:
@@ -105,11 +109,13 @@ def convert(source: Path, to: Path, options: Mapping[str, Any]) -> Result:
             given = json.loads(content[name])
             files[given["file_name"]] = [_prediction(one, names) for one in given["predictions"]]
     findings: Counter[str] = Counter()
+    messages: set[str] = set()
     for kind in ("errors", "repairs", "warnings", "notes"):
         for finding in getattr(report, kind):
             findings[f"{kind} {finding.code}"] += finding.count
+            messages |= {f"{finding.code}: {re.sub(r'[0-9][0-9,.]*', '0', text)}" for _, text in finding.examples}
     shutil.rmtree(to)
-    return Result(None, False, "", findings, report.found_objects, schema["categories"], files, content)
+    return Result(None, False, "", findings, messages, report.found_objects, schema["categories"], files, content)
 
 
 def _prediction(given: dict[str, Any], names: Mapping[int, str]) -> str:
@@ -122,8 +128,7 @@ def compare(before: Result, after: Result) -> tuple[str, str, str]:
         return "CRASH", "", after.message
     if after.failed is not None:
         return "error", "", f"{after.failed}: {after.message}"
-    more = after.findings - before.findings
-    if more:
+    if more := [*(after.findings - before.findings), *sorted(after.messages - before.messages)]:
         return "finding", "", ", ".join(more)
     if after.bytes == before.bytes:
         return "identical", "" if after.found == before.found else f"found {after.found - before.found:+}", ""
@@ -210,7 +215,7 @@ class Mutator:
 
     def __init__(self, name: str, export: FixtureExport, folder: Path) -> None:
         self.name = name
-        self.folder = folder / "export"
+        self.folder = folder.resolve() / "export"
         self.source, self.options = export.copy(self.folder)
         self.out = folder / "out"
         with files_opened(self.folder) as opened:
@@ -234,12 +239,12 @@ class Mutator:
         finally:
             path.write_bytes(original)
             shutil.rmtree(self.out, ignore_errors=True)
-        file = path.relative_to(self.folder.resolve()).as_posix()
+        file = path.relative_to(self.folder).as_posix()
         judged = Judged(
             self.name, file, mutation.token.place, mutation.token.kind, mutation.name, outcome, scope, detail
         )
-        if outcome == "SILENT" and (reason := is_allowed(judged)):
-            return judged._replace(outcome=reason)
+        if outcome == "SILENT" and (rule := rule_of(judged)):
+            return judged._replace(outcome="exception" if rule in EXCEPTIONS else "expected", rule=rule)
         return judged
 
 
@@ -279,6 +284,11 @@ def main() -> None:
     for name, counts in by_format.items():
         row = (len(tokens[name]), counts.total(), *(counts[outcome] for outcome in OUTCOMES))
         print(name.ljust(12), *(str(number).rjust(10) for number in row))
+    used = Counter(one.rule for one in judged if one.outcome == "exception")
+    print("\nexceptions:")
+    for rule in EXCEPTIONS:
+        if used[rule] or len(names) == len(EXPORTS):
+            print(f"{used[rule]:4} of {rule.exports} | {rule.kind} | {rule.mutations} | {rule.scopes}: {rule.reason}")
     for line in listing(judged):
         print(line)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conformance.fixture_exports import EXPORTS, FixtureExport
+from tests.conformance.fixture_exports import EXPORTS, FIXTURES, FixtureExport
 from tests.conformance.mutation_rules import EXCEPTIONS, EXPECTED
-from tests.conformance.mutations import Mutator, Result, compare, in_memory, listing
+from tests.conformance.mutations import TEXT_FILES, Mutator, Result, compare, in_memory, listing
 from tests.conformance.tokens import mutations, tokens
 
 SAMPLE = 40
@@ -30,6 +30,15 @@ def test_a_changed_token_is_an_error_a_finding_or_changes_what_it_stands_for(nam
         every = list(mutator.mutations())
         judged = [mutator.judge(*one) for one in random.Random(name).sample(every, min(SAMPLE, len(every)))]
     assert list(listing(judged)) == []
+
+
+def test_every_label_file_of_the_fixtures_is_changed(tmp_path: Path) -> None:
+    changed = set()
+    for number, (name, export) in enumerate(EXPORTS.items()):
+        if export.made_by is None:
+            mutator = Mutator(name, export, tmp_path / str(number))
+            changed |= {FIXTURES / export.folder / path.relative_to(mutator.folder) for path in mutator.files}
+    assert {path for path in FIXTURES.rglob("*") if path.suffix.lower() in TEXT_FILES} <= changed
 
 
 ADAPTER = '''

@@ -723,6 +723,40 @@ def test_elements_and_attributes_that_are_not_read_are_noted_once_each(tmp_path:
     }
 
 
+def test_text_in_place_of_elements_is_noted(tmp_path: Path, convert: Any) -> None:
+    shape = '<box label="car" xtl="1" ytl="2" xbr="5" ybr="9">{}</box>'
+    path = one_image(
+        tmp_path / "a.xml", "lost", shape.format("text"), shape.format('<attribute name="a">1</attribute>')
+    )
+    text = path.read_text().replace("<labels>", "<labels>x").replace("</annotations>", "y</annotations>")
+    path.write_text(text)
+    convert(path, format="cvat")
+    (note,) = convert.report.notes
+    assert {message for _, message in note.examples} == {
+        "'attribute' is not read",
+        "'text in <image>' is not read (2 times)",
+        "'text in <labels>' is not read",
+        "'text in <annotations>' is not read",
+    }
+
+
+def test_tracks_without_shapes_and_labels_of_one_name_are_warnings(tmp_path: Path, convert: Any) -> None:
+    body = f'<track id="0" label="car">{box(0, 5)}</track><track id="1" label="dog"></track>'
+    path = write(tmp_path / "a.xml", body)
+    path.write_text(path.read_text().replace("</labels>", "<label><name>car</name></label></labels>"))
+    convert(path, format="cvat", task="object-detection")
+    assert {warning.code: warning.examples[0][1] for warning in convert.report.warnings} == {
+        "track-empty": "a track without shapes",
+        "label-twice": "several labels have the name 'car'; they become one class",
+    }
+
+
+def test_an_empty_rotation_is_an_error(tmp_path: Path, fails: Any) -> None:
+    path = one_image(tmp_path / "a.xml", '<box label="car" rotation="" xtl="1" ytl="2" xbr="5" ybr="9"></box>')
+    ((_, message),) = fails(path, format="cvat")["broken-shape"]
+    assert message == "a <box> with rotation=''; a number was expected"
+
+
 @pytest.mark.parametrize(
     ("damage", "code"),
     [

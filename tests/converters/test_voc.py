@@ -707,6 +707,12 @@ def pictures(folder: Path, *names: str) -> Path:
     return folder
 
 
+def test_a_missing_filename_is_that_of_the_xml_file(tmp_path: Path, convert: Convert) -> None:
+    text = annotation(boxed()).replace("<filename>a.png</filename>", "")
+    assert list(convert(written(tmp_path, text), format="voc")) == ["a.jpg"]
+    assert counts(convert.report.repairs) == {"filename-missing": 1}  # type: ignore[attr-defined]
+
+
 def named(folder: Path, **filenames: str) -> Path:
     """XML files, each with a cat, by name with their <filename>."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -929,6 +935,15 @@ def test_elements_that_are_not_read_are_noted_once_each(tmp_path: Path, convert:
     assert unread(convert.report) == top | flags  # type: ignore[attr-defined]
     convert(tmp_path, format="voc", difficult=False)
     assert "difficult" not in unread(convert.report)  # type: ignore[attr-defined]
+
+
+def test_text_in_place_of_elements_is_noted(tmp_path: Path, convert: Convert) -> None:
+    text = annotation(f"person {boxed()} cat {boxed().replace('<bndbox>', '<bndbox>x')}")
+    convert(written(tmp_path, text), format="voc")
+    assert unread(convert.report) == {  # type: ignore[attr-defined]
+        "text of <annotation>": 1,
+        "text of <bndbox>": 1,
+    }
 
 
 def test_an_element_that_is_nearly_one_that_is_read_is_a_warning(tmp_path: Path, convert: Convert) -> None:

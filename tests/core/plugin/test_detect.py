@@ -41,6 +41,7 @@ EXPORTS: dict[str, list[tuple[str, str, str, int | None, bool]]] = {
     "mot/results": [("mot", "MOTChallenge results", "object-detection", None, False)],
     "voc/devkit": [("voc", "Pascal VOC masks and boxes", "instance-segmentation", 1, True)],
     "voc/flat": [("voc", "Pascal VOC boxes", "object-detection", 2, False)],
+    "voc/flat/a.xml": [("voc", "Pascal VOC boxes", "object-detection", None, True)],
     "voc/cvat": [("voc", "Pascal VOC masks", "instance-segmentation", 1, False)],
     "yolo/data.yaml": [("yolo", "YOLO boxes, Ultralytics", "object-detection", 4, False)],
     "yolo/segmentation": [("yolo", "YOLO polygons, Ultralytics", "instance-segmentation", 1, False)],
@@ -377,6 +378,13 @@ def test_predictions_of_ultralytics_are_recognised(copied: Path, tmp_path: Path,
     assert found.match.question == f"are the names of the classes those in {tmp_path / 'data.yaml'}?"
 
 
+def test_classes_of_ultralytics_are_recognised(tmp_path: Path) -> None:
+    (tmp_path / "predict/labels").mkdir(parents=True)
+    (tmp_path / "predict/labels/a.txt").write_text("0.87 tabby cat\n0.04 fox\n")
+    (found,) = detect(tmp_path / "predict")
+    assert (found.match.flavour, found.match.tasks) == ("YOLO classes, label files alone", ("classification",))
+
+
 def test_several_descriptions_are_several_exports(copied: Path) -> None:
     folder = copied / "yolo/pose"
     (folder / "data.yaml").rename(folder / "pose.yaml")
@@ -461,6 +469,7 @@ def test_only_a_sample_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert yolo.match.images is not None
     assert 0 < yolo.match.images <= 100
     assert "more than" in yolo.describe()
+    assert not yolo.match.question  # labels are looked at too
 
 
 def test_a_probe_keeps_what_it_has_seen(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from PIL import Image
 import labelferry
 from labelferry.plugin.detect import detect
 from labelferry.plugin.probe import HEAD, Probe
-from labelferry.plugin.unsupported import advice_on, recognise
+from labelferry.plugin.unsupported import ADVICE, advice_on, recognise
+from tests.conftest import ROOT
 from tests.core.conftest import Run
 
 _BOX = {"x": 10.0, "y": 20.0, "width": 30.0, "height": 40.0}
@@ -224,6 +225,13 @@ TEXTS = {
     "CrowdHuman": ("annotation_val.odgt", '{"ID": "273271", "gtboxes": [{"tag": "person", "fbox": [1, 2, 3, 4]}]}\n'),
     "TFRecord": ("train.tfrecord-00000-of-00010", "\x10\x00\x00"),
 }
+
+
+def test_every_format_has_a_sample_and_is_in_the_documentation() -> None:
+    page = (ROOT / "docs/detection.md").read_text(encoding="utf-8")
+    for name, advice in ADVICE.items():
+        assert f"\n| {name} | {advice} |\n" in page
+    assert {_name(key) for key in (*JSON, *TEXTS)} == set(ADVICE)
 
 
 def _name(key: str) -> str:

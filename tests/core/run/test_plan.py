@@ -132,3 +132,45 @@ def test_names_of_tasks_do_not_collide(tmp_path: Path) -> None:
     coco(tmp_path / "a b.json")
     coco(tmp_path / "a_b.json")
     assert [job.name for job in plan_folder(tmp_path).jobs] == ["a_b", "a_b_2"]
+
+
+def test_what_cannot_be_read_below_a_folder_is_unclear(tmp_path: Path) -> None:
+    """Other formats, broken labels and archives; not what often lies beside an export."""
+    exports = tmp_path / "exports"
+    coco(exports / "good/a.json")
+    for name in ("good/weights/best.pt", "good/readme.pdf", "packed/b.zip", "unpacked.zip"):
+        (exports / name).parent.mkdir(exist_ok=True)
+        (exports / name).write_bytes(b"%PDF-1.7" if name.endswith("pdf") else b"PK\x03\x04")
+    coco(exports / "unpacked/b.json")
+    (exports / "labelme/photos").mkdir(parents=True)
+    for name in ("a", "b"):
+        (exports / f"labelme/photos/{name}.json").write_text('{"shapes": [], "imagePath": "a.jpg"}')
+    (exports / "broken").mkdir()
+    (exports / "broken/a.json").write_text('{"images": [')
+    (exports / "broken/notes.txt").write_bytes(b"\xff\xfe")
+    (exports / "empty").mkdir()
+    plan = plan_folder(exports)
+    assert [job.name for job in plan.jobs] == ["good_a", "unpacked_b"]
+    assert [(place.relative_to(exports).as_posix(), text.split(": ")[1]) for place, text in plan.unclear] == [
+        ("broken", "it looks like truncated JSON, which ends at byte 12"),
+        ("labelme/photos", "it looks like LabelMe"),
+        ("packed", "it looks like a ZIP archive"),
+    ]
+    outcomes = labelferry.batch(exports, tmp_path / "out", workers=1)
+    assert [(one.task_name, one.status) for one in outcomes] == [
+        ("good_a", "done"),
+        ("unpacked_b", "done"),
+        ("broken", "failed"),
+        ("photos", "failed"),
+        ("packed", "failed"),
+    ]
+    assert "truncated JSON" in plan_to_yaml(plan)
+
+
+def test_the_error_of_an_adapter_is_unclear(tmp_path: Path) -> None:
+    (tmp_path / "yolo").mkdir()
+    (tmp_path / "yolo/data.yaml").write_text("train: images\nnames: [a]\n")
+    ((place, text),) = plan_folder(tmp_path).unclear
+    assert place == tmp_path / "yolo"
+    assert text.startswith("yolo: ")
+    assert "none of its splits" in text
