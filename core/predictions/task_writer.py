@@ -326,7 +326,12 @@ class TaskWriter:
             size = picture.size
             if picture.orientation != 1 and picture.drawn_on != "stored":
                 size = size_of(predictions, columns, self.task) or (picture.upright_size if picture.drawn_on else None)
-        annotations = annotations_of(predictions, columns, self._classes, self.task, size, self._aggregate, name)
+        try:
+            annotations = annotations_of(predictions, columns, self._classes, self.task, size, self._aggregate, name)
+        except ExportError as error:
+            if error.code == "image-size" and picture is not None:  # both of its sizes are possible
+                raise undecided(name, picture) from None
+            raise
         (batch,) = Batch.of([name], [annotations])
         if picture is None:
             return batch
