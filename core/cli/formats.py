@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Annotated
@@ -27,20 +28,31 @@ def formats(
             except UsageError as error:  # a broken one does not prevent the list of the others
                 print(f"{known:<12} {error}")
                 continue
-            print(f"{known:<12} {_first_line(cls)}")
-            print(f"{'':<12} {', '.join(cls.tasks)}")
+            print(_filled(_first_line(cls), f"{known:<12} "))
+            print(_filled(", ".join(cls.tasks)))
             if variants := list(cls.variants()):
-                print(f"{'':<12} {', '.join(f'{known}:{variant}' for variant in variants)}")
+                print(_filled(", ".join(f"{known}:{variant}" for variant in variants)))
         print("\n'labelferry formats NAME' describes one.")
         return
     cls = registry.get_adapter(name)
-    print((sys.modules[cls.__module__].__doc__ or "").strip())
-    print(f"\nTasks: {', '.join(cls.tasks)}\n\nOptions of 'labelferry convert --from {name}':")
+    for paragraph in (sys.modules[cls.__module__].__doc__ or "").strip().split("\n\n"):
+        is_drawn = any(line.startswith(" ") for line in paragraph.splitlines())
+        print(f"{paragraph if is_drawn else _filled(' '.join(paragraph.split()), '', '')}\n")
+    print(_filled(f"Tasks: {', '.join(cls.tasks)}", "", ""))
+    print(f"\nOptions of 'labelferry convert --from {name}':")
     for option in adapter.adapter_options(cls):
         default = "" if option.default in (None, False, ()) else f" [default: {option.default}]"
         default = " [required]" if option.default is inspect.Parameter.empty else default
-        body = textwrap.fill(option.help + default, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        body = _filled(option.help + default, " " * 6, " " * 6)
         print(f"  --{option.name.replace('_', '-')}\n{body}")
+
+
+def _filled(text: str, first: str = " " * 13, following: str = " " * 13) -> str:
+    """The text in lines that fit the terminal, with these beginnings."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    return textwrap.fill(
+        text, width, initial_indent=first, subsequent_indent=following, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def _first_line(cls: type[Adapter]) -> str:

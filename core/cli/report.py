@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -183,8 +184,12 @@ def print_outcomes(outcomes: list[Outcome]) -> None:
             counts.append(f"{report.seconds:.1f}")
         rows.append((outcome.status, outcome.task_name, *counts))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    over = sum(widths) + len(widths) - 1 - shutil.get_terminal_size().columns
+    if over > 0 and sys.stdout.isatty():  # of the columns, only the names can be cut
+        widths[1] = max(widths[1] - over, 8)
     for status, task, *numbers in rows:
-        cells = [status.ljust(widths[0]), task.ljust(widths[1])]
+        shown = task if len(task) <= widths[1] else f"{task[: widths[1] // 2]}...{task[3 - (widths[1] + 1) // 2 :]}"
+        cells = [status.ljust(widths[0]), shown.ljust(widths[1])]
         cells += [number.rjust(width) for number, width in zip(numbers, widths[2:], strict=True)]
         print(" ".join(cells).rstrip())
 

@@ -45,3 +45,9 @@ def test_an_unknown_format_exits_with_2(run: Run) -> None:
     done = run("formats", "nothing")
     assert (done.returncode, done.stdout) == (2, "")
     assert "no format 'nothing'" in done.stderr
+
+
+def test_lines_fit_a_terminal_of_80_columns(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for arguments in ((), ("csv",)):
+        assert [line for line in run("formats", *arguments).stdout.splitlines() if len(line) > 80] == []

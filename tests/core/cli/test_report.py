@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from dataclasses import replace
 
 import pytest
@@ -150,3 +151,16 @@ def test_the_summary_says_how_many_orientations_were_not_checked() -> None:
     assert "  EXIF orientation not checked: the images are not found (--input)" in lines
     lines = printed(replace(REPORT, unchecked_orientations=2)).splitlines()
     assert "  EXIF orientation not checked of 2 images: the images are not found (--input)" in lines
+
+
+def test_long_names_of_tasks_are_cut_where_the_terminal_is_narrow(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    name = "exports/warehouse_7/2026-11-21/camera_north/detection"
+    for is_terminal, shown in ((True, "exports/war...detection "), (False, name)):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda is_terminal=is_terminal: is_terminal)
+        print_outcomes([Outcome(name, "done", report=REPORT), Outcome("other", "unchanged")])
+        lines = capsys.readouterr().out.splitlines()
+        assert shown in lines[1]
+        assert not is_terminal or max(map(len, lines)) <= 80
