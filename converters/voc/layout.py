@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from labelferry.converters.voc.masks import CLASSES, Colours
+from labelferry.converters.voc.masks import Colours
 from labelferry.converters.voc.xml import class_names
 from labelferry.errors import AmbiguousError, ExportError
 from labelferry.reading.images import IMAGE_EXTENSIONS, find_files, packed_colour
-from labelferry.reading.label_colours import read_label_colours
+from labelferry.reading.label_colours import VOC_CLASSES, read_label_colours
 from labelferry.reading.text import read_names, read_text
 from labelferry.task_type import TaskType
 
@@ -168,12 +168,12 @@ def find_classes(folders: Folders, given: Path | None, of_boxes: bool) -> Classe
             raise ExportError(f"it names {min(twice)!r} twice", where=str(labels), code="category-name-twice")
         return classes
     if not of_boxes:
-        return Classes(list(CLASSES))
+        return Classes(list(VOC_CLASSES))
     assert folders.annotations is not None
     found: set[str] = set()
     for name in find_files(folders.annotations, frozenset((".xml",))):
         found |= class_names(f"{folders.annotations}/{name}")
-    return Classes(list(CLASSES) if found <= set(CLASSES) else sorted(found))
+    return Classes(list(VOC_CLASSES) if found <= set(VOC_CLASSES) else sorted(found))
 
 
 def _classes_of_file(labels: Path) -> Classes:

@@ -11,17 +11,11 @@ from labelferry.errors import ExportError
 from labelferry.masks.label_maps import instance_segments, segments_of
 from labelferry.model import Annotations
 from labelferry.reading.images import image_size, packed_colour, read_label_map, read_palette
-from labelferry.reading.label_colours import voc_colour
+from labelferry.reading.label_colours import VOC_BOUNDARY, VOC_CLASSES, voc_colour
 
-CLASSES = (
-    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog"),
-    *("horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
-)
-"""The 20 classes, in the order of their indices from 1."""
-
-_PALETTE = [voc_colour(i) for i in range(len(CLASSES) + 1)]
+_PALETTE = [voc_colour(i) for i in range(len(VOC_CLASSES) + 1)]
 _BOUNDARY = 255
-_BOUNDARY_COLOUR = packed_colour((224, 224, 192))
+_BOUNDARY_COLOUR = packed_colour(VOC_BOUNDARY)
 
 Colours = Mapping[int, "int | None"]
 """The category id of each packed colour; None of the background."""
