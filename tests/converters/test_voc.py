@@ -18,10 +18,9 @@ from PIL import Image
 
 import labelferry
 from labelferry.converters.voc import Voc
-from labelferry.converters.voc.masks import CLASSES
 from labelferry.findings import Finding
 from labelferry.plugin.export import RUNS, Export, Request
-from labelferry.reading.label_colours import voc_colour
+from labelferry.reading.label_colours import VOC_CLASSES, voc_colour
 from labelferry.report import FindingSummary
 from labelferry.task_type import TaskType
 from tests.conformance.test_real_coco import documented_encode
@@ -68,7 +67,7 @@ def test_boxes_of_the_devkit_with_parts_ignored_and_images_without_xml_empty(fix
     found = convert(fixtures / "voc/devkit", **DETECTION)
     assert found == {"2007_01.jpg": [PERSON, DIFFICULT_CAR], "2007_02.jpg": [CAR], "2007_03.jpg": []}
     names = [category["name"] for category in convert.schema["categories"]]  # type: ignore[attr-defined]
-    assert names == list(CLASSES), "the 20 classes in VOC's order where no others occur"
+    assert names == list(VOC_CLASSES), "the 20 classes in VOC's order where no others occur"
 
 
 def test_an_annotations_folder_may_be_given(fixtures: Path, convert: Convert) -> None:
