@@ -257,6 +257,10 @@ def _names(report: Report) -> str:
 
 def _print_findings(findings: list[FindingSummary], titles: dict[str, str], to: TextIO) -> None:
     for finding in findings:
+        if finding.code == "unread-key":  # ordinary exports have many: one line
+            keys = (message.partition(" is not read")[0] for _, message in finding.examples)
+            print(printable(f"  not read: {', '.join(dict.fromkeys(keys))}"), file=to)
+            continue
         title = "left out as asked" if finding.code in _AS_ASKED else titles[finding.kind]
         title = "wrong" if finding.kind == "error" and finding.code in _OF_THE_WHOLE else title
         print(f"  {finding.count:,} {title}: {finding.code}", file=to)

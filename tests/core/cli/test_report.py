@@ -164,3 +164,13 @@ def test_long_names_of_tasks_are_cut_where_the_terminal_is_narrow(
         lines = capsys.readouterr().out.splitlines()
         assert shown in lines[1]
         assert not is_terminal or max(map(len, lines)) <= 80
+
+
+def test_keys_that_are_not_read_take_one_line() -> None:
+    examples = [
+        ("a.json", "'area' is not read (3 times)"),
+        ("a.json", "'info' is not read"),
+        ("b", "'info' is not read"),
+    ]
+    report = replace(REPORT, repairs=[], warnings=[], notes=[FindingSummary("note", "unread-key", 3, examples)])
+    assert printed(report).splitlines()[-1] == "  not read: 'area', 'info'"
