@@ -51,7 +51,7 @@ from labelferry.converters.yolo.layout import (
 )
 from labelferry.converters.yolo.lines import HIGHEST, LOWEST, Lines, count_lines, parse_boxes, parse_lines, repeated
 from labelferry.converters.yolo.shapes import boxes_of, in_pixels, polygons_of, poses_of
-from labelferry.errors import AmbiguousError, ExportError
+from labelferry.errors import AmbiguousError, ExportError, UsageError
 from labelferry.findings import Finding
 from labelferry.model import Annotations, Image, Listed, Refused, VideoFrame
 from labelferry.plugin.adapter import Adapter
@@ -261,6 +261,8 @@ class _YoloExport(Export):
         self._layout = layout
         self._labels = adapter.labels
         self._frames = request.frames
+        if adapter.vid_stride < 1:
+            raise UsageError(f"--vid-stride is an integer of at least 1, not {adapter.vid_stride}")
         self._vid_stride = adapter.vid_stride
         self._shared: dict[str, list[str]] = {}
         if adapter.labels and not request.frames:

@@ -67,7 +67,7 @@ def convert(
             raise UsageError("--from is missing: name the format, or detect it with --from auto")
         for name in ("classes", "rename"):
             if given[name] is not None:
-                given[name] = parse_names(f"--{name}", given[name])
+                given[name] = parse_names(f"--{name}", given[name], alone=name == "classes")
         try:
             with ConvertProgress(quiet) as progress:
                 result = run_conversion(source, datasource, progress=progress, **given)

@@ -41,8 +41,9 @@ _NAME = r'\s*(?:"([^"]+)"|([^,="]+?))\s*'
 _CLASS = re.compile(f"{_NAME}(?:={_NAME})?(?:,|$)")
 
 
-def parse_names(option: str, text: str) -> dict[str, str]:
-    """New name by old name of an option that lists classes: `person,car=vehicle`; a name alone stays as it is.
+def parse_names(option: str, text: str, alone: bool = True) -> dict[str, str]:
+    """New name by old name of an option that lists classes: `person,car=vehicle`; a name alone stays as it is, unless
+    `alone` is false.
 
     A name that holds a comma or an equals sign stands in double quotes: `"a, b"=c`.
 
@@ -53,8 +54,9 @@ def parse_names(option: str, text: str) -> dict[str, str]:
     at = 0
     while at < len(text):
         match = _CLASS.match(text, at)
-        if match is None:
-            raise UsageError(f"{option}: cannot read {text[at:]!r}; write name or old=new, separated by commas")
+        if match is None or not (alone or match[3] or match[4]):
+            form = "name or old=new" if alone else "old=new"
+            raise UsageError(f"{option}: cannot read {text[at:]!r}; write {form}, separated by commas")
         old = match[1] or match[2]
         classes[old] = match[3] or match[4] or old
         at = match.end()

@@ -93,6 +93,10 @@ def convert(
         from labelferry.video.names import frame_pattern
 
         pattern = frame_pattern(given.frames)
+    if given.videos is not None:
+        refuse_url("--videos", given.videos)
+        if not Path(given.videos).expanduser().exists():
+            raise UsageError(f"--videos: {given.videos} does not exist")
     input = find_input(given.input, given.videos, folder)
     export = _opened(adapter, name, Request(given.task_type(), given.as_frames, input))
     classes = None if given.classes is None else tuple(given.classes)
@@ -228,7 +232,6 @@ def _footage(given: Options, pattern: re.Pattern[str] | None, first_frame: int, 
     from labelferry.video.footage import Footage
 
     assert given.videos is not None
-    refuse_url("--videos", given.videos)
     first = given.first_frame
     if first is None:
         first = first_frame if pattern is None else 0

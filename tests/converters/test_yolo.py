@@ -1042,3 +1042,8 @@ def test_classes_at_fault(tmp_path: Path, fails: Any, text: str, code: str) -> N
     found = fails(source, format="yolo", labels=tmp_path / "labels", task="classification")
     assert list(found) == [code]
     assert "b." in found[code][0][0]
+
+
+def test_a_stride_is_at_least_1(fixtures: Path, tmp_path: Path) -> None:
+    with pytest.raises(labelferry.UsageError, match="--vid-stride is an integer of at least 1, not 0"):
+        labelferry.convert(fixtures / "yolo/data.yaml", tmp_path / "out", format="yolo", vid_stride=0)

@@ -102,7 +102,10 @@ def test_a_wrong_command_exits_with_2_and_prints_what_is_wrong(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("arguments", [("none.json",), ("a.json", "--images", "none")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("none.json",), *(("a.json", option, "none") for option in ("--images", "--dataset", "--videos", "--input"))],
+)
 def test_a_path_that_does_not_exist_exits_with_2(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     write_coco(tmp_path / "a.json", 3)
     source, *options = [word if word.startswith("--") else tmp_path / word for word in arguments]

@@ -31,6 +31,12 @@ def test_what_is_no_list_of_classes_is_refused(text: str) -> None:
         parse_names("--classes", text)
 
 
+def test_a_new_name_is_needed_where_classes_are_renamed() -> None:
+    assert parse_names("--rename", "car=vehicle,bus=bus", alone=False) == {"car": "vehicle", "bus": "bus"}
+    with pytest.raises(UsageError, match="--rename: cannot read 'bus'; write old=new, separated by commas"):
+        parse_names("--rename", "car=vehicle,bus", alone=False)
+
+
 def test_ids_become_0_to_n_in_the_order_of_the_sources_ids() -> None:
     plan = plan_categories(CATEGORIES)
     assert [(c.id, c.name) for c in plan.categories] == [(0, "car"), (1, "person"), (2, "truck")]

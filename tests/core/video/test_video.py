@@ -498,8 +498,10 @@ def test_videos_are_not_counted_for_a_task_that_exists(
     with pytest.raises(labelferry.UsageError, match="exists"):
         labelferry.convert(source, tmp_path / "out", **options)
     assert not counted
-    with pytest.raises(labelferry.UsageError, match="no video"):
-        labelferry.convert(source, tmp_path / "other", format="coco", videos=tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    for place, words in (("empty", "no video"), ("nowhere", "does not exist")):
+        with pytest.raises(labelferry.UsageError, match=words):
+            labelferry.convert(source, tmp_path / "other", format="coco", videos=tmp_path / place)
     assert not (tmp_path / "other").exists(), "something was left behind"
 
 
