@@ -49,21 +49,61 @@ class Finding:
             raise ValueError(f"the kind of a finding is one of {', '.join(KINDS)}, not {self.kind!r}")
 
     @classmethod
-    def error(cls, code: str, where: str, message: str, count: int = 1, lost: int = 0, **images: int) -> Finding:
+    def error(
+        cls,
+        code: str,
+        where: str,
+        message: str,
+        count: int = 1,
+        lost: int = 0,
+        *,
+        lost_images: int = 0,
+        merged_images: int = 0,
+    ) -> Finding:
         """Could not be read, and is missing from the result."""
-        return cls("error", code, where, message, count, lost, **images)
+        return cls("error", code, where, message, count, lost, -1, lost_images, merged_images)
 
     @classmethod
-    def repair(cls, code: str, where: str, message: str, count: int = 1, lost: int = 0, **images: int) -> Finding:
+    def repair(
+        cls,
+        code: str,
+        where: str,
+        message: str,
+        count: int = 1,
+        lost: int = 0,
+        *,
+        lost_images: int = 0,
+        merged_images: int = 0,
+    ) -> Finding:
         """Changed to meet Lightly's rules."""
-        return cls("repair", code, where, message, count, lost, **images)
+        return cls("repair", code, where, message, count, lost, -1, lost_images, merged_images)
 
     @classmethod
-    def warning(cls, code: str, where: str, message: str, count: int = 1, lost: int = 0, **images: int) -> Finding:
+    def warning(
+        cls,
+        code: str,
+        where: str,
+        message: str,
+        count: int = 1,
+        lost: int = 0,
+        *,
+        lost_images: int = 0,
+        merged_images: int = 0,
+    ) -> Finding:
         """Written as it stands, but probably not what was meant."""
-        return cls("warning", code, where, message, count, lost, **images)
+        return cls("warning", code, where, message, count, lost, -1, lost_images, merged_images)
 
     @classmethod
-    def note(cls, code: str, where: str, message: str, count: int = 1, lost: int = 0, **images: int) -> Finding:
+    def note(
+        cls,
+        code: str,
+        where: str,
+        message: str,
+        count: int = 1,
+        lost: int = 0,
+        *,
+        lost_images: int = 0,
+        merged_images: int = 0,
+    ) -> Finding:
         """Left out on request, or not read."""
-        return cls("note", code, where, message, count, lost, **images)
+        return cls("note", code, where, message, count, lost, -1, lost_images, merged_images)

@@ -157,7 +157,7 @@ class Masks(Adapter):
             }
             if values and values <= {0, 1, 255, 0x010101, 0xFFFFFF}:
                 text = "the masks hold nothing but 0 and 1 or 255: binary ones? say --kind binary with --pattern, or "
-                raise ExportError(text + "name the values in --labels", where=str(self.path), code="ambiguous-kind")
+                raise AmbiguousError(text + "name the values in --labels", where=str(self.path))
         return "index"
 
     @classmethod

@@ -16,6 +16,7 @@ from labelferry.errors import AmbiguousError, ExportError
 from labelferry.findings import Finding
 from labelferry.masks.label_maps import (
     Segments,
+    annotations_of,
     instance_segments,
     masks_from_label_map,
     segments_of,
@@ -156,15 +157,9 @@ class MapExport(Export):
         if self._classes.telling and not by_colour:
             ids = {category_id for _, category_id, _ in segments}
             evidence = Counter({_TELLING: int(not ids.isdisjoint(self._classes.telling)), _MAPS: 1})
-        return Annotations(
-            np.array([category_id for _, category_id, _ in segments], np.int64),
-            (width, height),
-            masks=[mask for *_, mask in segments],
-            findings=findings,
-            locate=lambda i: f"{place}, value {segments[i][0]}",
-            found=found,
-            evidence=evidence,
-        )
+        labels = annotations_of(segments, (width, height), place, findings, found)
+        labels.evidence = evidence
+        return labels
 
     def judge(self, evidence: Mapping[str, int]) -> Iterator[Finding]:
         yield from super().judge(evidence)
@@ -182,7 +177,7 @@ class MapExport(Export):
         segments = segments_of_masks(masks, category_of, path, are_colours)
         if self._asks and not segments.found and values.max(initial=0) == 255 and not values.all():
             text = "nothing but 0 and 255: a binary mask? say --kind binary with --pattern, or name 255 in --labels; "
-            raise ExportError(text + "if it is to be ignored, say --kind index", where=path, code="ambiguous-kind")
+            raise AmbiguousError(text + "if it is to be ignored, say --kind index", where=path)
         if by_colour and classes.shared:
             palette = None if are_colours else read_palette(path)
             for value, _, mask in segments.segments:

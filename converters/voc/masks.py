@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from labelferry.errors import ExportError
-from labelferry.masks.label_maps import instance_segments, segments_of
+from labelferry.masks.label_maps import annotations_of, instance_segments, segments_of
 from labelferry.model import Annotations
 from labelferry.reading.images import image_size, packed_colour, read_label_map, read_palette
 from labelferry.reading.label_colours import VOC_BOUNDARY, VOC_CLASSES, voc_colour
@@ -61,14 +59,7 @@ def read_masks(
     except ExportError as error:
         error.lost = found
         raise
-    return Annotations(
-        np.array([category_id for _, category_id, _ in segments], np.int64),
-        (width, height),
-        masks=[mask for *_, mask in segments],
-        findings=findings,
-        locate=lambda i: f"{path}, value {segments[i][0]}",
-        found=found,
-    )
+    return annotations_of(segments, (width, height), path, findings, found)
 
 
 def _ids_by_value(path: str, are_colours: bool, count: int, colours: Colours | None) -> dict[int, int | None]:

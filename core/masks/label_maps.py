@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from labelferry.errors import ExportError
 from labelferry.findings import Finding
+from labelferry.model import Annotations
 from labelferry.run_lengths import RunLengthMask, changes
 
 
@@ -61,6 +62,32 @@ class Segments(NamedTuple):
     segments: list[tuple[int, int, RunLengthMask]]
     findings: list[Finding]
     found: int
+
+
+def annotations_of(
+    segments: Sequence[tuple[int, int, RunLengthMask]],
+    size: tuple[int, int],
+    where: str,
+    findings: list[Finding],
+    found: int,
+) -> Annotations:
+    """The labels of an image whose objects are the segments of a map.
+
+    Args:
+        segments: as `Segments` has them.
+        size: (width, height) of the map in pixels.
+        where: the place of the map, for messages.
+        findings: about the map.
+        found: how many segments it holds.
+    """
+    return Annotations(
+        np.array([category_id for _, category_id, _ in segments], np.int64),
+        size,
+        masks=[mask for *_, mask in segments],
+        findings=findings,
+        locate=lambda i: f"{where}, value {segments[i][0]}",
+        found=found,
+    )
 
 
 def segments_of(

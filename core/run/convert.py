@@ -136,10 +136,12 @@ def convert(
             of_all += survey.judge(tally.evidence)
             of_all += () if check is None else check.findings()
             tally.add(of_all)
-            of_all += account_findings(tally, None if footage else export.count_images(), name)
-            tally.add(one for one in of_all if one.code == "unaccounted")
+            unaccounted = list(account_findings(tally, None if footage else export.count_images(), name))
+            tally.add(unaccounted)
             failed = (
-                any(one.kind == "error" for one in of_all)  # of the whole export: nothing is left if it is skipped
+                any(
+                    one.kind == "error" for one in (*of_all, *unaccounted)
+                )  # of the whole export: nothing is left if it is skipped
                 or (given.on_error == "fail" and tally.count("error") > 0)
                 or (given.strict and tally.count("repair", "warning") > 0)
             )

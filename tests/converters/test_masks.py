@@ -266,7 +266,9 @@ def test_a_broken_file_of_classes_is_an_error_that_names_it(
 
 def test_what_cannot_be_told_is_asked_and_not_guessed(tmp_path: Path, fails: Fails) -> None:
     source = saved(tmp_path / "masks", np.array([[0, 255]], np.uint8))
-    assert "--kind binary with --pattern" in fails(source, format="masks")["ambiguous-kind"][0][1]
+    for skipping in ("fail", "skip"):
+        found = fails(source, format="masks", on_error=skipping)
+        assert "--kind binary with --pattern" in found["ambiguous"][0][1]
     assert "--labels" in fails(source, format="masks", kind="index")["no-names"][0][1]
     assert "ends with '_x'" in fails(source, format="masks", suffix="_x")["no-labels"][0][1]
 
@@ -379,7 +381,7 @@ def test_a_broken_file_of_values_is_an_error_with_its_line(
 def test_a_map_of_0_and_255_is_not_taken_for_empty(tmp_path: Path, fails: Fails, convert: Convert) -> None:
     source = saved(tmp_path / "masks", np.array([[0, 255]], np.uint8))
     labels = names_file(tmp_path, "background", "lesion")
-    ((where, message),) = fails(source, format="masks", labels=labels)["ambiguous-kind"]
+    ((where, message),) = fails(source, format="masks", labels=labels)["ambiguous"]
     assert where.endswith("a.png")
     assert "name 255 in --labels" in message
     assert convert(source, format="masks", labels=labels, kind="index") == {"a.png": []}
