@@ -70,6 +70,8 @@ class NameCheck:
             advice = f"; they exist below {prefix!r}: --image-prefix {prefix + self._prefix}"
         elif root := self._higher_root():
             advice = f"; they are relative to a folder above it: --input {root}"
+        elif not self.found:
+            advice = "; --input DIR names another one, --input none turns this check off"
         text = (
             f"{self.missing:,} of {self.missing + self.found:,} names do not exist in the input datasource "
             f"{self.input.root}{advice}"

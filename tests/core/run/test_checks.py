@@ -79,6 +79,14 @@ def test_no_name_at_all_in_the_input_datasource_is_an_error_that_is_not_skipped(
     assert (report.names_in_input, report.warnings) == (2, [])
 
 
+def test_unrelated_images_in_the_datasource_are_told_how_to_be_passed_over(tmp_path: Path) -> None:
+    media(tmp_path / "out", "preview.png")
+    with pytest.raises(labelferry.ConversionError) as raised:
+        converted(Names("a.jpg"), tmp_path / "out")
+    (text, _) = messages(raised.value.report, "errors")["image-not-in-input"]
+    assert text.endswith("; --input DIR names another one, --input none turns this check off")
+
+
 def test_names_that_are_relative_to_a_folder_above_name_it(tmp_path: Path) -> None:
     media(tmp_path / "data", "images/train/a.jpg")
     names = Names("images/train/a.jpg", "images/val/b.jpg")
